@@ -1,0 +1,111 @@
+"""Every error a person may meet: what happened, where, what is allowed, what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LakehouseError(Exception):
+    """Base of all errors of the platform.
+
+    `heals` tells a scheduler whether trying again without a change can help; `exit_code` is what a command ends with.
+    """
+
+    heals = False
+    exit_code = 1
+
+    def __init__(
+        self, what: str, *, where: str | None = None, allowed: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what, self.where, self.allowed, self.remedy = what, where, allowed, remedy
+
+    def __str__(self) -> str:
+        """One line: `where: what Allowed: … Next: …`."""
+        parts = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.allowed:
+            parts.append(f"Allowed: {self.allowed}.")
+        if self.remedy:
+            parts.append(f"Next: {self.remedy}")
+        return " ".join(parts)
+
+
+class SettingsError(LakehouseError):
+    """A setting is missing or not usable; the value is never shown when it is a secret."""
+
+    exit_code = 2
+
+
+class SpecError(LakehouseError):
+    """A contract or a pipeline file says something that cannot be run."""
+
+    exit_code = 2
+
+
+class ParameterError(LakehouseError):
+    """A run parameter is refused before anything starts."""
+
+    exit_code = 2
+
+
+class SourceError(LakehouseError):
+    """The source answered, but not with what the contract expects."""
+
+
+class SourceUnavailable(LakehouseError):
+    """The source cannot be reached or went away during a read."""
+
+    heals = True
+    exit_code = 75
+
+
+class SchemaChanged(SourceError):
+    """The source's columns differ from the table's in a way its policy does not take."""
+
+
+class StateError(LakehouseError):
+    """What the tables say of their own progress cannot be read or contradicts itself; nothing is started over."""
+
+
+class StoreUnavailable(LakehouseError):
+    """The object store or the disk refuses reads or writes (away, wrong key, out of space)."""
+
+    heals = True
+    exit_code = 75
+
+
+class AuditUnavailable(LakehouseError):
+    """The audit database cannot be reached: no run is called a success without its row."""
+
+    heals = True
+    exit_code = 75
+
+
+class LeaseHeld(LakehouseError):
+    """Another run holds the table."""
+
+    heals = True
+    exit_code = 75
+
+
+class LeaseLost(LakehouseError):
+    """This attempt has been fenced by a later one and may no longer commit."""
+
+
+class QuarantineLimitExceeded(LakehouseError):
+    """More rows were rejected than the table's contract allows; the rejects are kept, nothing is published."""
+
+
+class GateFailed(LakehouseError):
+    """A table-level check of severity error failed."""
+
+
+class LedgerUnbalanced(LakehouseError):
+    """Rows in do not equal the sum of what became of them."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean "x"?` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f' Did you mean "{near[0]}"?' if near else ""

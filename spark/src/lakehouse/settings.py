@@ -1,0 +1,122 @@
+"""One validated settings object, made once at the edge and handed in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lakehouse.errors import SettingsError
+
+LAYERS = ("bronze", "silver", "gold", "quarantine", "ops")
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value().strip())
+    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or not parts.path.strip("/"):
+        raise ValueError("not a URL of the form postgresql://user:password@host:port/database")
+    if parts.password in ("changeme", ""):
+        raise ValueError("its password is empty or a placeholder; `make init` writes a random one")
+    return SecretStr(value.get_secret_value().strip())
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+
+
+class Settings(BaseSettings):
+    """Settings of a process, read from `LAKEHOUSE_*` variables and then `.env`; see `.env.example`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LAKEHOUSE_", env_file=".env", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    home: Path = Field(default=Path(), description="The checkout; relative folders below are taken from here.")
+    pipelines: Path = Field(default=Path("spark/pipelines"), description="One folder a pipeline.")
+    raw: Path = Field(default=Path("raw"), description="Where the source's CSV files are put.")
+    state: Path = Field(default=Path(".run"), description="Data, logs and process ids of what runs natively.")
+    jars: Path = Field(default=Path("spark/jars"), description="Jars gathered by Maven from spark/pom.xml.")
+
+    lake: str = Field(
+        default="", description="Where tables live: a URI with {layer}, such as s3a://{layer}. Empty: a local folder."
+    )
+    s3_endpoint: str = Field(default="", description="URL of the object store, for s3a:// lakes.")
+    s3_region: str = Field(default="us-east-1", description="Region sent to the object store.")
+    s3_access_key: str = Field(default="", description="Name of the jobs' own user of the object store.")
+    s3_secret_key: SecretStr = Field(default=SecretStr(""), description="Its secret.")
+
+    audit_url: PostgresUrl | None = Field(default=None, description="Audit database, postgresql://…")
+    connections: dict[str, PostgresUrl] = Field(
+        default_factory=dict, description="Source databases by the name a pipeline uses: LAKEHOUSE_CONNECTIONS__SOURCE."
+    )
+
+    spark_master: str = Field(default="local[2]", description="Spark master: local[n], spark://… or k8s://…")
+    spark_driver_memory: str = Field(default="1500m", pattern=r"^\d+[mg]$", description="Heap of the driver.")
+    spark_ui: bool = Field(default=False, description="Whether a driver serves the Spark UI on loopback.")
+    spark_jit: Literal["short", "long"] = Field(
+        default="short", description="short: C1 compiler and serial collector; long: JVM defaults, for big machines."
+    )
+    small_batch_rows: int = Field(
+        default=50_000, ge=0, description="A change set up to this size is carried as a local relation."
+    )
+
+    discord_webhook_url: SecretStr = Field(default=SecretStr(""), description="Discord webhook; empty: no messages.")
+
+    postgres_port: Port = Field(default=55432, description="Native Postgres.")
+    minio_port: Port = Field(default=59000, description="Native MinIO, S3.")
+    minio_console_port: Port = Field(default=59001, description="Native MinIO, console.")
+    airflow_port: Port = Field(default=58080, description="Native Airflow, UI and REST API.")
+    minio_root_user: str = Field(default="lakehouse-root", description="MinIO administrator; jobs never use it.")
+    minio_root_password: SecretStr = Field(default=SecretStr(""), description="Its password, made by `make init`.")
+    postgres_password: SecretStr = Field(default=SecretStr(""), description="Password of the native Postgres owner.")
+    airflow_user: str = Field(default="admin", description="Login of the Airflow UI.")
+    airflow_password: SecretStr = Field(default=SecretStr(""), description="Its password, made by `make init`.")
+    airflow_secret: SecretStr = Field(default=SecretStr(""), description="Signs Airflow's API sessions and tokens.")
+    airflow_fernet_key: SecretStr = Field(default=SecretStr(""), description="Encrypts Airflow's stored connections.")
+
+    @field_validator("lake")
+    @classmethod
+    def _lake_names_its_layer(cls, value: str) -> str:
+        if value and "{layer}" not in value:
+            raise ValueError("must hold {layer}, such as s3a://{layer} or /data/lake/{layer}")
+        return value.strip()
+
+    def path(self, folder: Path) -> Path:
+        """Return a folder setting as an absolute path."""
+        return (self.home / folder).resolve()
+
+    def table_uri(self, layer: str, *parts: str) -> str:
+        """Return the URI of what lies under `parts` in a layer, such as `s3a://silver/olist/orders`."""
+        root = self.lake or f"{self.path(self.state)}/lake/{{layer}}"
+        return "/".join([root.format(layer=layer).rstrip("/"), *parts])
+
+    def need_audit_url(self) -> str:
+        """Return the audit database's URL, or say which setting is missing."""
+        if self.audit_url is None:
+            raise SettingsError("LAKEHOUSE_AUDIT_URL is not set.", remedy="`make init` writes it into .env.")
+        return self.audit_url.get_secret_value()
+
+    def connection_url(self, name: str) -> str:
+        """Return the URL of a source connection by its name."""
+        if name not in self.connections:
+            raise SettingsError(
+                f'No connection is named "{name}".',
+                allowed=", ".join(sorted(self.connections)) or "none is set",
+                remedy=f"set LAKEHOUSE_CONNECTIONS__{name.upper()} in .env.",
+            )
+        return self.connections[name].get_secret_value()
+
+
+def load_settings() -> Settings:
+    """Read settings from the environment and `.env`; every problem is named in one error, without its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"LAKEHOUSE_{'__'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError(problems, remedy="correct it in .env (see .env.example).") from None
