@@ -1,0 +1,46 @@
+"""A pipeline folder's `pipeline.yaml`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lakehouse.specs.model import Duration, Name
+
+
+class Spark(BaseModel):
+    """What one Spark application of the pipeline takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tables_side_by_side: int = Field(default=2, ge=1, le=16)
+    shuffle_partitions: int = Field(default=2, ge=1, le=1000)
+
+
+class Alerts(BaseModel):
+    """Whom a run tells; failures are always told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    on_success: bool = True
+
+
+class Pipeline(BaseModel):
+    """Source, schedule, limits and alerts of one pipeline."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    description: str
+    owner: str
+    connection: Name = Field(default="source", description="Name of a source connection in the settings.")
+    kind: Literal["postgres"] = "postgres"
+    schedule: str | None = Field(default=None, description="Cron expression or Airflow preset; null: by hand.")
+    retries: int = Field(default=2, ge=0, le=10)
+    retry_delay: Duration = timedelta(seconds=30)
+    timeout: Duration = timedelta(hours=2)
+    keep_publications: int = Field(default=20, ge=1, description="Manifests whose table versions VACUUM respects.")
+    spark: Spark = Spark()
+    alerts: Alerts = Alerts()
