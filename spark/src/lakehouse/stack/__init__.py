@@ -1,0 +1,1 @@
+"""Starts the real parts of the platform as plain processes, where there is no Docker."""
