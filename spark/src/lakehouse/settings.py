@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     raw: Path = Field(default=Path("raw"), description="Where the source's CSV files are put.")
     state: Path = Field(default=Path(".run"), description="Data, logs and process ids of what runs natively.")
     jars: Path = Field(default=Path("spark/jars"), description="Jars gathered by Maven from spark/pom.xml.")
+    cache: Path = Field(
+        default=Path("~/.cache/lakehouse"), description="Downloads shared by checkouts: embedded Postgres, MinIO."
+    )
 
     lake: str = Field(
         default="", description="Where tables live: a URI with {layer}, such as s3a://{layer}. Empty: a local folder."
@@ -86,7 +89,7 @@ class Settings(BaseSettings):
 
     def path(self, folder: Path) -> Path:
         """Return a folder setting as an absolute path."""
-        return (self.home / folder).resolve()
+        return (self.home / folder.expanduser()).resolve()
 
     def table_uri(self, layer: str, *parts: str) -> str:
         """Return the URI of what lies under `parts` in a layer, such as `s3a://silver/olist/orders`."""
