@@ -1,0 +1,8 @@
+-- key: seller_id
+SELECT
+    seller_id,
+    seller_zip_code_prefix,
+    seller_city,
+    seller_state,
+    updated_at
+FROM sellers
