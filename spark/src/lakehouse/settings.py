@@ -48,9 +48,14 @@ class Settings(BaseSettings):
     )
     s3_endpoint: str = Field(default="", description="URL of the object store, for s3a:// lakes.")
     s3_region: str = Field(default="us-east-1", description="Region sent to the object store.")
-    s3_access_key: str = Field(default="", description="Name of the jobs' own user of the object store.")
-    s3_secret_key: SecretStr = Field(default=SecretStr(""), description="Its secret.")
+    s3_access_key: str = Field(default="", description="Name of the jobs' own user, made by `make init`.")
+    s3_secret_key: SecretStr = Field(default=SecretStr(""), description="Its secret, made by `make init`.")
 
+    # Before the URLs: .env writes them by reference to these two, and a reference reaches only what stands above it.
+    postgres_port: Port = Field(default=55432, description="Native Postgres.")
+    postgres_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of the native Postgres owner, made by `make init`."
+    )
     audit_url: PostgresUrl | None = Field(default=None, description="Audit database, postgresql://…")
     connections: dict[str, PostgresUrl] = Field(
         default_factory=dict, description="Source databases by the name a pipeline uses: LAKEHOUSE_CONNECTIONS__SOURCE."
@@ -68,17 +73,19 @@ class Settings(BaseSettings):
 
     discord_webhook_url: SecretStr = Field(default=SecretStr(""), description="Discord webhook; empty: no messages.")
 
-    postgres_port: Port = Field(default=55432, description="Native Postgres.")
     minio_port: Port = Field(default=59000, description="Native MinIO, S3.")
     minio_console_port: Port = Field(default=59001, description="Native MinIO, console.")
     airflow_port: Port = Field(default=58080, description="Native Airflow, UI and REST API.")
     minio_root_user: str = Field(default="lakehouse-root", description="MinIO administrator; jobs never use it.")
     minio_root_password: SecretStr = Field(default=SecretStr(""), description="Its password, made by `make init`.")
-    postgres_password: SecretStr = Field(default=SecretStr(""), description="Password of the native Postgres owner.")
     airflow_user: str = Field(default="admin", description="Login of the Airflow UI.")
     airflow_password: SecretStr = Field(default=SecretStr(""), description="Its password, made by `make init`.")
-    airflow_secret: SecretStr = Field(default=SecretStr(""), description="Signs Airflow's API sessions and tokens.")
-    airflow_fernet_key: SecretStr = Field(default=SecretStr(""), description="Encrypts Airflow's stored connections.")
+    airflow_secret: SecretStr = Field(
+        default=SecretStr(""), description="Signs Airflow's sessions and tokens, made by `make init`."
+    )
+    airflow_fernet_key: SecretStr = Field(
+        default=SecretStr(""), description="Encrypts Airflow's stored connections, made by `make init`."
+    )
 
     @field_validator("lake")
     @classmethod

@@ -1,0 +1,96 @@
+# Everything is installed into this folder (.venv, spark/jars) and a cache (~/.cache/lakehouse); nothing system-wide.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Folders named like packages (airflow/, kafka/) must not shadow them.
+export PYTHONSAFEPATH := 1
+BIN := .venv/bin
+UV := $(BIN)/python -m uv --quiet
+UV_VERSION := 0.13.8
+PYTHON = $(shell for python in python3.11 python3; do $$python -c 'import ensurepip, sys; \
+  sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$python && break; done)
+JAVAC := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)javac
+
+# What is installed is named after the content it was made from: another content, another name, made anew.
+digest = $(shell cat $(1) | sha256sum | cut -c1-16)
+REQUIREMENTS := .venv/.requirements-$(call digest,requirements.txt)
+PACKAGE := .venv/.package-$(call digest,requirements.txt pyproject.toml)
+JARS := spark/jars/.gathered-$(call digest,spark/pom.xml $(shell find spark/src/main -name '*.java' | sort))
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: install init ## the whole pipeline on an embedded Postgres and a local folder
+	@$(BIN)/lakehouse demo
+
+.PHONY: up
+up: install init ## start Postgres, MinIO and Airflow
+	@$(BIN)/lakehouse up
+
+.PHONY: down
+down: $(PACKAGE) ## stop what `make up` or `make demo` started; data stays
+	@$(BIN)/lakehouse down
+
+.PHONY: install
+install: $(PACKAGE) $(JARS) ## Python packages into .venv, jars into spark/jars
+
+.PHONY: init
+init: $(PACKAGE) ## write random secrets into .env, where none are yet
+	@$(BIN)/python -m lakehouse.stack.environment
+
+.PHONY: doctor
+doctor: $(PACKAGE) ## look for what would keep the platform from running
+	@$(BIN)/lakehouse doctor
+
+.PHONY: test
+test: install lint ## all tests
+	@$(BIN)/pytest
+
+.PHONY: test-fast
+test-fast: install ## the tests that need no JVM and no stack
+	@$(BIN)/pytest -q -m "not spark and not stack and not slow"
+
+.PHONY: lint
+lint: $(PACKAGE) ## ruff and mypy
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+
+.PHONY: bench
+bench: install ## measure a full load and a 1 % run against a plain Spark script and DuckDB
+	@$(BIN)/lakehouse bench
+
+.PHONY: settings
+settings: $(PACKAGE) ## write .env.example anew from the settings class
+	@$(BIN)/python -m lakehouse.settings_example > .env.example
+
+.PHONY: java
+java:
+	@[ "$$($(JAVAC) -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p')" -ge 17 ] 2>/dev/null || { echo "A JDK 17 or newer \
+	is not on PATH or in JAVA_HOME. Debian: apt-get install openjdk-17-jdk-headless" >&2; exit 2; }
+	@command -v mvn >/dev/null || { echo "Maven is not on PATH. Debian: apt-get install maven" >&2; exit 2; }
+
+# pyspark and pyspark-client share files: an environment is made anew, never upgraded in place.
+$(REQUIREMENTS):
+	@[ "$(PYTHON)" ] || { echo "Python 3.11 with venv is not on PATH. Debian: apt-get install python3.11-venv" >&2; exit 2; }
+	@echo "Installing Python packages into .venv …"
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(UV) pip install --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.txt
+	@touch $@
+
+$(PACKAGE): | $(REQUIREMENTS)
+	@$(UV) pip install --python $(BIN)/python --no-deps --editable .
+	@rm -f .venv/.package-*
+	@touch $@
+
+$(JARS):
+	@$(MAKE) java
+	@echo "Gathering jars into spark/jars …"
+	@mvn -B -q -f spark/pom.xml package
+	@touch $@

@@ -1,0 +1,130 @@
+"""Settings: what is refused, what is never shown, and the files made from the class."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from lakehouse.errors import SettingsError
+from lakehouse.settings import Settings, load_settings
+from lakehouse.stack.environment import init
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch, tmp_path):
+    """No settings but those of the test: an empty folder, no LAKEHOUSE_ variable."""
+    for name in [name for name in os.environ if name.startswith("LAKEHOUSE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def assignments(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_env_example_is_what_the_class_says():
+    command = [sys.executable, "-m", "lakehouse.settings_example"]
+    written = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / ".env.example").read_text() == written, "run `make settings`"
+
+
+def test_env_example_names_every_setting_once_and_sets_none():
+    text = (ROOT / ".env.example").read_text()
+    for name in Settings.model_fields:
+        assert text.count(f"\n# LAKEHOUSE_{name.upper()}") == 1, name
+    assert assignments(ROOT / ".env.example") == {}
+
+
+def test_init_makes_every_secret_that_the_class_says_it_makes(tmp_path):
+    init(tmp_path / ".env")
+    values = assignments(tmp_path / ".env")
+    said = {
+        f"LAKEHOUSE_{n.upper()}" for n, f in Settings.model_fields.items() if "`make init`" in (f.description or "")
+    }
+    assert said <= set(values)
+    assert all(len(values[name]) >= 16 for name in said)
+    assert len({values[name] for name in said}) == len(said)
+
+
+def test_every_secret_is_made_by_init_or_belongs_to_someone_else():
+    theirs = {"discord_webhook_url"}
+    secrets = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
+    made = {name for name in secrets if "`make init`" in (Settings.model_fields[name].description or "")}
+    assert secrets - made == theirs
+
+
+def test_init_again_changes_nothing(tmp_path):
+    first = init(tmp_path / ".env")
+    before = (tmp_path / ".env").read_text()
+    assert first
+    assert init(tmp_path / ".env") == []
+    assert (tmp_path / ".env").read_text() == before
+
+
+def test_init_keeps_what_a_person_wrote_and_adds_what_is_new(tmp_path):
+    (tmp_path / ".env").write_text("MINE=1\nLAKEHOUSE_POSTGRES_PASSWORD=chosen-by-hand\nLAKEHOUSE_AIRFLOW_PASSWORD=\n")
+    init(tmp_path / ".env")
+    values = assignments(tmp_path / ".env")
+    assert values["MINE"] == "1"
+    assert values["LAKEHOUSE_POSTGRES_PASSWORD"] == "chosen-by-hand"
+    assert len(values["LAKEHOUSE_AIRFLOW_PASSWORD"]) >= 16
+    assert load_settings().need_audit_url() == "postgresql://lakehouse:chosen-by-hand@127.0.0.1:55432/audit"
+
+
+def test_the_secrets_are_readable_by_their_owner_only(tmp_path):
+    (tmp_path / ".env").write_text("MINE=1\n")
+    (tmp_path / ".env").chmod(0o644)
+    init(tmp_path / ".env")
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+
+
+def test_a_port_changed_in_one_place_moves_the_urls_with_it(tmp_path):
+    init(tmp_path / ".env")
+    text = (tmp_path / ".env").read_text()
+    (tmp_path / ".env").write_text(text.replace("# LAKEHOUSE_POSTGRES_PORT=55432", "LAKEHOUSE_POSTGRES_PORT=5999"))
+    settings = load_settings()
+    assert ":5999/audit" in settings.need_audit_url()
+    assert ":5999/source" in settings.connection_url("source")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LAKEHOUSE_MINIO_PORT", "99999"),
+        ("LAKEHOUSE_MINIO_PORT", ""),
+        ("LAKEHOUSE_SPARK_UI", "Falsch"),
+        ("LAKEHOUSE_LAKE", "s3a://bronze"),
+        ("LAKEHOUSE_AUDIT_URL", "postgresql://u:changeme@h/d"),
+        ("LAKEHOUSE_AUDIT_URL", "mysql://u:canary-77@h/d"),
+        ("LAKEHOUSE_CONNECTIONS__SOURCE", "not a url canary-77"),
+        ("LAKEHOUSE_SPARK_DRIVER_MEMORY", "lots"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name_and_not_shown(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert name in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_trailing_line_break_is_no_part_of_a_url(monkeypatch):
+    monkeypatch.setenv("LAKEHOUSE_AUDIT_URL", "postgresql://u:p@h/d\n")
+    assert load_settings().need_audit_url() == "postgresql://u:p@h/d"
+
+
+def test_secrets_do_not_show_in_the_text_of_settings(monkeypatch):
+    for name, field in Settings.model_fields.items():
+        if field.annotation is SecretStr:
+            monkeypatch.setenv(f"LAKEHOUSE_{name.upper()}", f"canary-{name}")
+    monkeypatch.setenv("LAKEHOUSE_CONNECTIONS__SOURCE", "postgresql://u:canary-url@h/d")
+    assert "canary" not in repr(load_settings())
