@@ -1,6 +1,6 @@
 -- key: zip_code_prefix, latitude, longitude, city, state
 SELECT
-    geolocation_zip_code_prefix AS zip_code_prefix,
+    lpad(geolocation_zip_code_prefix, 5, '0') AS zip_code_prefix,
     CAST(geolocation_lat AS DOUBLE) AS latitude,
     CAST(geolocation_lng AS DOUBLE) AS longitude,
     translate(lower(trim(geolocation_city)), 'áàâãäéèêëíìîïóòôõöúùûüç', 'aaaaaeeeeiiiiooooouuuuc') AS city,

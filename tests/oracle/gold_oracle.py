@@ -1,0 +1,247 @@
+"""The whole expected Gold of the Olist pipeline, computed by DuckDB straight from the rows of the source.
+
+Written from the design and from what the contracts say in words, sharing nothing with the platform: not its SQL, not
+its code. A table is a DuckDB table `gold.<name>` made from `gold/<name>.sql`. Of an SCD2 dimension it holds the current
+members; of a fact, in place of each surrogate key, `known_<natural key>`: the member that key has to lead to, NULL for
+the unknown.
+
+    con = oracle.connect()
+    oracle.take(con, url)                     # the source as it is now: the load
+    oracle.take(con, url)                     # and again after each simulated day that the platform has run
+    oracle.build_gold(con)
+    assert oracle.difference(con, "fact_sales", arrow_table) == []
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import holidays
+import psycopg2
+
+HERE = Path(__file__).resolve().parent
+
+# Parents before children: a child is judged against the valid rows of its parents.
+KEYS = {
+    "product_category_name_translation": ("product_category_name",),
+    "customers": ("customer_id",),
+    "geolocation": (),
+    "sellers": ("seller_id",),
+    "products": ("product_id",),
+    "orders": ("order_id",),
+    "order_items": ("order_id", "order_item_id"),
+    "order_payments": ("order_id", "payment_sequential"),
+    "order_reviews": ("review_id", "order_id"),
+}
+
+# table.rule → what has to be true of a row; NULL is not true.
+RULES = {
+    "product_category_name_translation.names_present": (
+        "product_category_name IS NOT NULL AND product_category_name_english IS NOT NULL"
+    ),
+    "customers.keys_present": "customer_id IS NOT NULL AND customer_unique_id IS NOT NULL",
+    "geolocation.zip_code_prefix_valid": "zip_code(geolocation_zip_code_prefix) SIMILAR TO '[0-9]{5}'",
+    "geolocation.on_earth": "geolocation_lat BETWEEN -90 AND 90 AND geolocation_lng BETWEEN -180 AND 180",
+    "geolocation.city_present": "geolocation_city IS NOT NULL AND geolocation_state IS NOT NULL",
+    "sellers.keys_present": "seller_id IS NOT NULL",
+    "sellers.city_without_digits": "NOT regexp_matches(seller_city, '[0-9]')",
+    "products.keys_present": "product_id IS NOT NULL",
+    "products.name_length_present": "product_name_lenght IS NOT NULL",
+    "products.description_length_present": "product_description_lenght IS NOT NULL",
+    "products.photos_present": "product_photos_qty IS NOT NULL",
+    "products.weight_present": "product_weight_g IS NOT NULL",
+    "products.length_present": "product_length_cm IS NOT NULL",
+    "products.height_present": "product_height_cm IS NOT NULL",
+    "products.width_present": "product_width_cm IS NOT NULL",
+    "orders.keys_present": "order_id IS NOT NULL AND customer_id IS NOT NULL",
+    "orders.purchase_time_present": "order_purchase_timestamp IS NOT NULL",
+    "orders.estimate_present": "order_estimated_delivery_date IS NOT NULL",
+    "orders.status_known": (
+        "order_status IN ('created', 'approved', 'invoiced', 'processing', 'shipped', 'delivered', 'canceled', "
+        "'unavailable')"
+    ),
+    "orders.delivered_has_a_date": "order_status <> 'delivered' OR order_delivered_customer_date IS NOT NULL",
+    "orders.shipped_has_a_carrier_date": (
+        "order_status NOT IN ('shipped', 'delivered') OR order_delivered_carrier_date IS NOT NULL"
+    ),
+    "orders.customer_exists": "customer_id IN (SELECT customer_id FROM silver.customers)",
+    "order_items.keys_present": (
+        "order_id IS NOT NULL AND order_item_id IS NOT NULL AND product_id IS NOT NULL AND seller_id IS NOT NULL"
+    ),
+    "order_items.price_not_negative": "price >= 0",
+    "order_items.freight_not_negative": "freight_value >= 0",
+    "order_items.order_exists": "order_id IN (SELECT order_id FROM silver.orders)",
+    "order_items.product_exists": "product_id IN (SELECT product_id FROM silver.products)",
+    "order_items.seller_exists": "seller_id IN (SELECT seller_id FROM silver.sellers)",
+    "order_payments.keys_present": "order_id IS NOT NULL AND payment_sequential IS NOT NULL",
+    "order_payments.value_not_negative": "payment_value >= 0",
+    "order_payments.order_exists": "order_id IN (SELECT order_id FROM silver.orders)",
+    "order_reviews.keys_present": "review_id IS NOT NULL AND order_id IS NOT NULL",
+    "order_reviews.score_1_to_5": "review_score BETWEEN 1 AND 5",
+    "order_reviews.order_exists": "order_id IN (SELECT order_id FROM silver.orders)",
+}
+
+# Rows that break one of these are missing from Gold, the other rules warn; a caller may say otherwise: `errors=RULES`.
+ERRORS = frozenset(RULES) - {"order_items.product_exists", "order_items.seller_exists"}
+
+# What the design leaves open, a DuckDB macro each; a caller may replace one before `take`.
+CONVENTIONS = {
+    "city(name)": (
+        "trim(regexp_replace(regexp_replace(strip_accents(lower(name)), '[\\x{B4}\\x{2018}\\x{2019}`]', '''', 'g'), "
+        "'[\\s\\x{A0}\\x{200B}\\x{FEFF}]+', ' ', 'g'))"
+    ),
+    "state(name)": "upper(trim(name))",
+    "zip_code(prefix)": "CASE WHEN trim(prefix) SIMILAR TO '[0-9]{4}' THEN '0' || trim(prefix) ELSE trim(prefix) END",
+    # Whole days between two dates of the calendar, negative when the second comes first.
+    "days(first, last)": "CAST(last AS DATE) - CAST(first AS DATE)",
+    "sold(status)": "status NOT IN ('canceled', 'unavailable')",
+    "written(words)": "coalesce(trim(words), '') <> ''",
+    # Cells of a tenth of a degree.
+    "cell(degrees)": "floor(degrees * 10)",
+    "segment(r, f, m)": (
+        "CASE WHEN r >= 4 AND f >= 4 THEN 'champion' WHEN f >= 4 THEN 'loyal' WHEN r >= 4 THEN 'recent' "
+        "WHEN r <= 2 AND m >= 4 THEN 'at_risk' WHEN r <= 2 THEN 'lost' ELSE 'regular' END"
+    ),
+}
+
+# Table → key. A later one may read an earlier one.
+GOLD = {
+    "dim_date": ("date",),
+    "dim_customers": ("customer_unique_id",),
+    "dim_products": ("product_id",),
+    "dim_sellers": ("seller_id",),
+    "dim_location": ("zip_code_prefix",),
+    "fact_sales": ("order_id", "order_item_id"),
+    "fact_orders": ("order_id",),
+    "fact_payments": ("order_id", "payment_sequential"),
+    "fact_reviews": ("review_id", "order_id"),
+    "feature_customer_rfm": ("customer_unique_id",),
+    "feature_product_performance": ("product_id",),
+    "feature_seller_reliability": ("seller_id",),
+}
+
+_HOLIDAYS = sorted(holidays.country_holidays("BR", years=range(2016, 2021)))
+_COLUMNS = """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+              WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """Return an empty DuckDB with the conventions and no row taken."""
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    for schema in ("before", "source", "silver", "seen", "gold"):
+        con.execute(f"CREATE SCHEMA {schema}")
+    for signature, expression in CONVENTIONS.items():
+        con.execute(f"CREATE MACRO {signature} AS {expression}")
+    con.execute("CREATE TABLE source.holidays AS SELECT unnest(?::DATE[]) AS date", [_HOLIDAYS])
+    return con
+
+
+def take(con: duckdb.DuckDBPyConnection, url: str, errors: Collection[str] = ERRORS, *, replay: bool = False) -> None:
+    """Read the source at `url` as it is now and bring Silver up to date; `replay` judges the rejects of old again."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(psycopg2.connect(url)) as postgres,
+        postgres.cursor() as cursor,
+    ):
+        cursor.execute("SET TIME ZONE 'UTC'")
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        for table in KEYS:
+            cursor.execute(_COLUMNS, (f"olist.{table}",))
+            columns, file = dict(cursor.fetchall()), Path(folder, table)
+            with file.open("wb") as out:
+                cursor.copy_expert(f"COPY olist.{table} TO STDOUT (FORMAT csv)", out)
+            rows = (
+                f"FROM read_csv('{file}', header = false, columns = {columns}, delim = ',', quote = '\"', "
+                "escape = '\"', allow_quoted_nulls = false, auto_detect = false)"
+            )
+            give(con, table, rows)
+    judge(con, errors, replay=replay)
+
+
+def give(con: duckdb.DuckDBPyConnection, table: str, query: str) -> None:
+    """Make the rows of a query the source table's newest state; the one before it is kept for comparison."""
+    con.execute(f"CREATE OR REPLACE TABLE source.next AS {query}")
+    con.execute(f"CREATE TABLE IF NOT EXISTS source.{table} AS FROM source.next LIMIT 0")
+    con.execute(f"CREATE OR REPLACE TABLE before.{table} AS FROM source.{table}")
+    con.execute(f"CREATE OR REPLACE TABLE source.{table} AS FROM source.next")
+    con.execute("DROP TABLE source.next")
+
+
+def judge(con: duckdb.DuckDBPyConnection, errors: Collection[str] = ERRORS, *, replay: bool = False) -> None:
+    """Bring Silver up to date: an invalid newer row never removes a valid older one; a key that is gone does go.
+
+    `seen` keeps every valid row there ever was. What has no key only grows.
+    """
+    if unknown := set(errors) - set(RULES):
+        raise KeyError(f"no such rule: {sorted(unknown)}")
+    for table, key in KEYS.items():
+        for schema in ("silver", "seen"):
+            con.execute(f"CREATE TABLE IF NOT EXISTS {schema}.{table} AS FROM source.{table} LIMIT 0")
+        rules = [f"coalesce({RULES[name]}, false)" for name in errors if name.startswith(f"{table}.")]
+        rows = f"FROM source.{table}" if replay else f"FROM source.{table} EXCEPT ALL FROM before.{table}"
+        con.execute(f"CREATE OR REPLACE TABLE silver.news AS FROM ({rows}) WHERE {' AND '.join(rules) or 'true'}")
+        if key:
+            same = " AND ".join(f"n.{column} = t.{column}" for column in key)
+            con.execute(f"DELETE FROM silver.{table} AS t WHERE EXISTS (FROM silver.news AS n WHERE {same})")
+            con.execute(f"DELETE FROM silver.{table} AS t WHERE NOT EXISTS (FROM source.{table} AS n WHERE {same})")
+        con.execute(f"INSERT INTO silver.{table} FROM silver.news")
+        con.execute(f"INSERT INTO seen.{table} FROM silver.news")
+
+
+def build_gold(con: duckdb.DuckDBPyConnection) -> None:
+    """Make every table of `GOLD` anew from Silver."""
+    for table in GOLD:
+        con.execute(f"CREATE OR REPLACE TABLE gold.{table} AS {(HERE / 'gold' / f'{table}.sql').read_text()}")
+
+
+def difference(
+    con: duckdb.DuckDBPyConnection, table: str, actual: Any, columns: Collection[str] = (), limit: int = 20
+) -> list[tuple[Any, ...]]:
+    """Return the cells that differ as (*key, column, expected, actual); none when the tables agree.
+
+    `actual` is anything DuckDB can register (an Arrow table, reader or data set). A row that one side lacks, and a key
+    that stands twice, are the column "(rows)" with the numbers of rows. `columns` empty compares all the oracle has. A
+    mean may differ by what the actual column's own scale rounds off.
+    """
+    key = GOLD[table]
+    con.register("_actual", actual)
+    con.execute("CREATE OR REPLACE TEMP TABLE actual AS FROM _actual")
+    con.unregister("_actual")
+    ours, theirs = _types(con, f"gold.{table}"), _types(con, "actual")
+    cells = [_differing(key, column, ours[column], theirs[column]) for column in columns or set(ours) - set(key)]
+    names = ", ".join(key)
+    rows = (
+        f"SELECT {names}, '(rows)', CAST(coalesce(e.n, 0) AS VARCHAR), CAST(coalesce(a.n, 0) AS VARCHAR) "
+        f"FROM (SELECT {names}, count(*) AS n FROM gold.{table} GROUP BY ALL) AS e "
+        f"FULL JOIN (SELECT {names}, count(*) AS n FROM actual GROUP BY ALL) AS a USING ({names}) "
+        "WHERE e.n IS DISTINCT FROM a.n"
+    )
+    both = " UNION ALL ".join([rows, *(cell.format(table=f"gold.{table}") for cell in cells)])
+    return con.execute(f"FROM ({both}) ORDER BY ALL LIMIT {limit}").fetchall()
+
+
+def _types(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    return dict(con.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall())
+
+
+def _differing(key: Collection[str], column: str, ours: str, theirs: str) -> str:
+    """Return the query for the rows whose `column` differs."""
+    expected, actual = f"e.{column}", f"a.{column}"
+    if "TIMESTAMP" in ours:
+        expected, actual = f"CAST({expected} AS TIMESTAMPTZ)", f"CAST({actual} AS TIMESTAMPTZ)"
+    differs = f"{expected} IS DISTINCT FROM {actual}"
+    if ours == "DOUBLE":
+        scale = int(theirs.rpartition(",")[2].rstrip(")")) if theirs.startswith("DECIMAL") else 9
+        off = f"abs({expected} - CAST({actual} AS DOUBLE)) > {0.5000001 * 10**-scale}"
+        differs = f"coalesce({off}, {expected} IS DISTINCT FROM {actual})"
+    names = ", ".join(key)
+    return (
+        f"SELECT {names}, '{column}', CAST({expected} AS VARCHAR), CAST({actual} AS VARCHAR) "
+        f"FROM {{table}} AS e JOIN actual AS a USING ({names}) WHERE {differs}"
+    )
