@@ -1,0 +1,61 @@
+"""Reads the run log back as plain dicts: names to text, numbers, instants (UTC) and what jsonb holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lakehouse.audit.database import Cursor
+from lakehouse.errors import ParameterError, did_you_mean
+
+Row = dict[str, Any]
+
+_RUNS = """
+SELECT runs.run_id, runs.attempt, runs.pipeline, runs.trigger, runs.status, runs.started_at, runs.ended_at,
+       round(extract(epoch FROM coalesce(runs.ended_at, clock_timestamp()) - runs.started_at), 1)::float AS seconds,
+       runs.error,
+       count(logs.*) AS tables,
+       count(logs.*) FILTER (WHERE logs.status = 'FAILED') AS tables_failed,
+       coalesce(sum(logs.input_rows), 0)::bigint AS input_rows,
+       coalesce(sum(logs.output_rows), 0)::bigint AS output_rows,
+       coalesce(sum(logs.quarantined), 0)::bigint AS quarantined
+FROM (
+    SELECT * FROM audit.runs WHERE pipeline = coalesce(%s, pipeline) ORDER BY started_at DESC LIMIT %s
+) AS runs
+LEFT JOIN audit.run_logs AS logs USING (run_id, attempt)
+GROUP BY runs.run_id, runs.attempt, runs.pipeline, runs.trigger, runs.status, runs.started_at, runs.ended_at, runs.error
+ORDER BY runs.started_at DESC
+"""
+
+_PARTS = {
+    "attempts": "SELECT * FROM audit.runs WHERE run_id = %s ORDER BY attempt",
+    "tables": """
+        SELECT *, round(extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at), 1)::float AS seconds
+        FROM audit.run_logs WHERE run_id = %s ORDER BY attempt, started_at, table_name""",
+    "rules_failed": """
+        SELECT * FROM audit.quality_results WHERE run_id = %s AND failed > 0
+        ORDER BY table_name, failed DESC, rule""",
+    "drift": "SELECT * FROM audit.drift WHERE run_id = %s ORDER BY table_name, column_name",
+    "publications": "SELECT * FROM audit.publications WHERE run_id = %s ORDER BY number",
+}
+
+
+def runs(cursor: Cursor, limit: int, pipeline: str | None) -> list[Row]:
+    """Return the newest attempts of runs, newest first, with the sums of their tables."""
+    return _rows(cursor, _RUNS, [pipeline, limit])
+
+
+def show(cursor: Cursor, run_id: str) -> dict[str, list[Row]]:
+    """Return all that is known of a run by part; raises ParameterError for an unknown one."""
+    parts = {name: _rows(cursor, query, [run_id]) for name, query in _PARTS.items()}
+    if not parts["attempts"]:
+        known = [row["run_id"] for row in runs(cursor, 50, None)]
+        raise ParameterError(
+            f'no run is called "{run_id}".{did_you_mean(run_id, known)}', remedy="`lakehouse runs` lists the newest."
+        )
+    return parts
+
+
+def _rows(cursor: Cursor, query: str, parameters: list[Any]) -> list[Row]:
+    cursor.execute(query, parameters)
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

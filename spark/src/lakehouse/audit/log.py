@@ -1,0 +1,98 @@
+"""The run log: what ran, what became of every table, why something failed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from lakehouse.audit import history, run_rows, table_rows, values
+from lakehouse.audit.database import Cursor, Database
+from lakehouse.audit.repair import Abandoned, repair
+from lakehouse.audit.result import TableResult
+from lakehouse.audit.run_rows import RunStatus
+from lakehouse.publish.manifest import Manifest
+
+_PUBLICATION = """
+INSERT INTO audit.publications (pipeline, number, run_id, published_at, tables, rolled_back_to)
+VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (pipeline, number) DO UPDATE SET run_id = excluded.run_id, published_at = excluded.published_at,
+    tables = excluded.tables, rolled_back_to = excluded.rolled_back_to
+"""
+
+
+class Audit(Database):
+    """Writes and reads the run log. Threads may share one; every call is one transaction and can be repeated.
+
+    Texts are stored without `secrets` and the URL's own password, cut to 4,000 characters.
+    Each call raises AuditUnavailable when the database is away after one new connection was tried.
+    """
+
+    def start_run(
+        self, run_id: str, pipeline: str, attempt: int, trigger: str, params: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write that an attempt of a run began; a later process of the same attempt carries the row on."""
+        self.transact(
+            lambda cursor: run_rows.start(cursor, run_id, pipeline, attempt, trigger, params or {}, self.secrets)
+        )
+
+    def finish_run(self, run_id: str, attempt: int, status: RunStatus, error: str | None = None) -> None:
+        """Write how an attempt ended; a failure's alert is stored with it. Raises StateError when it never began."""
+        self.transact(lambda cursor: run_rows.finish(cursor, run_id, attempt, status, error, self.secrets))
+
+    def table_started(self, run_id: str, attempt: int, layer: str, table: str) -> None:
+        """Write that work on a table began; earlier attempts still RUNNING on it are ended as replaced."""
+        row = table_rows.key(run_id, attempt, layer, table)
+        self.transact(lambda cursor: table_rows.start(cursor, row))
+
+    def table_finished(self, run_id: str, attempt: int, result: TableResult) -> None:
+        """Write a table's result with its rules and drift; raises LedgerUnbalanced and writes nothing if it must."""
+        result.ledger.check(result.table)
+        row = table_rows.key(run_id, attempt, result.layer, result.table)
+        self.transact(lambda cursor: table_rows.finish(cursor, row, result, self.secrets))
+
+    def table_failed(self, run_id: str, attempt: int, layer: str, table: str, error: str) -> None:
+        """Write that work on a table failed, and why."""
+        row = table_rows.key(run_id, attempt, layer, table)
+        self.transact(lambda cursor: table_rows.fail(cursor, row, error, self.secrets))
+
+    def publication(self, manifest: Manifest) -> None:
+        """Copy a manifest; the copy follows the manifest when its number is known already."""
+        told = values.document(manifest.tables, self.secrets)
+        row = [manifest.pipeline, manifest.number, manifest.run_id, manifest.published_at, told]
+        self.transact(lambda cursor: cursor.execute(_PUBLICATION, [*row, manifest.rolled_back_to]))
+
+    def is_recorded(self, table: str, version: int, run_id: str | None = None) -> bool:
+        """Tell whether a SUCCESS row (of `run_id`, when given) says that it wrote this version of a table."""
+        return self.transact(lambda cursor: table_rows.is_recorded(cursor, table, version, run_id))
+
+    def record_found(
+        self, run_id: str, attempt: int, result: TableResult, committed_at: datetime, found_by: str
+    ) -> None:
+        """Write the row that a crash kept from being written, from what the table's commit says of itself.
+
+        `committed_at` is the commit's own time. A run that the database has lost is added with status UNKNOWN.
+        """
+        result.ledger.check(result.table)
+        told = replace(result, note=f"{result.note} (found by run {found_by})".strip())
+        row = table_rows.key(run_id, attempt, result.layer, result.table)
+        pipeline = result.table.partition(".")[0]
+
+        def work(cursor: Cursor) -> None:
+            table_rows.add_lost_run(cursor, run_id, attempt, pipeline, committed_at)
+            table_rows.finish(cursor, row, told, self.secrets, committed_at)
+
+        self.transact(work)
+
+    def repair(self, run_id: str, attempt: int, held: Collection[str] = ()) -> list[Abandoned]:
+        """Set FAILED what says RUNNING and is not, on behalf of a run that holds the leases `held`; return it."""
+        return self.transact(lambda cursor: repair(cursor, run_id, attempt, held, self.secrets))
+
+    def runs(self, limit: int = 20, pipeline: str | None = None) -> list[history.Row]:
+        """Return the newest attempts of runs, newest first, with the sums of their tables."""
+        return self.transact(lambda cursor: history.runs(cursor, limit, pipeline))
+
+    def show(self, run_id: str) -> dict[str, list[history.Row]]:
+        """Return `attempts`, `tables`, `rules_failed`, `drift`, `publications` of a run; ParameterError if unknown."""
+        return self.transact(lambda cursor: history.show(cursor, run_id))

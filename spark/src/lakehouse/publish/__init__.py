@@ -1,0 +1,1 @@
+"""Publishing: one manifest names the version of every table that readers see."""
