@@ -24,9 +24,14 @@ def pom_property(pom: Path, name: str) -> str:
     return found[1]
 
 
+def postgres_home(cache: Path, pom: Path) -> Path:
+    """Return the folder that holds bin/, lib/ and share/ of Postgres once it has been fetched."""
+    return cache / "postgres" / pom_property(pom, "postgres.version")
+
+
 def fetch_postgres(cache: Path, pom: Path) -> Path:
-    """Return the folder that holds bin/, lib/ and share/ of Postgres; the first call downloads 15 MB."""
-    home = cache / "postgres" / pom_property(pom, "postgres.version")
+    """Return the same folder, filled: the first call downloads 15 MB."""
+    home = postgres_home(cache, pom)
     if not (home / "bin" / "postgres").exists():
         _need_linux_amd64()
         home.parent.mkdir(parents=True, exist_ok=True)

@@ -14,13 +14,21 @@ from pydantic import SecretStr
 
 from lakehouse.settings import Settings
 from lakehouse.stack.finding import Finding, judge
+from lakehouse.stack.layout import layout
+from lakehouse.stack.minio import find_minio
 from lakehouse.stack.ports import is_free
+from lakehouse.stack.supervisor import ACTIVE, part_states
 from lakehouse.stack.versions import examine_versions
 
 GIB = 2**30
 JDK = "install a JDK 17 or newer (Debian: `apt-get install openjdk-17-jdk-headless`) or set JAVA_HOME."
 MAVEN = "install Maven 3.8 or newer (Debian: `apt-get install maven`)."
-PORTS = ("postgres_port", "minio_port", "minio_console_port", "airflow_port")
+PORTS = {
+    "postgres_port": "postgres",
+    "minio_port": "minio",
+    "minio_console_port": "minio",
+    "airflow_port": "airflow-api-server",
+}
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -56,10 +64,9 @@ def examine_maven() -> Finding:
 
 def examine_minio(settings: Settings) -> Finding:
     """MinIO for `make up`: on PATH, built before, or to be built with Go."""
-    built = settings.path(settings.cache) / "minio" / "minio"
-    found = shutil.which("minio") or (str(built) if built.exists() else None) or shutil.which("go")
+    found = find_minio(settings.path(settings.cache)) or shutil.which("go")
     remedy = "for `make up` put a `minio` on PATH, or Go 1.24 or newer, which builds one."
-    return judge("MinIO", found is not None, found or "neither minio nor go on PATH", remedy)
+    return judge("MinIO", found is not None, str(found or "neither minio nor go on PATH"), remedy)
 
 
 def examine_memory(need: float = 4.0) -> Finding:
@@ -79,12 +86,13 @@ def examine_disk(folder: Path, need: float = 5.0) -> Finding:
 
 
 def examine_ports(settings: Settings) -> Iterator[Finding]:
-    """The ports that the native parts listen on."""
-    for field in PORTS:
+    """The ports that the native parts listen on: free, or held by the part itself."""
+    words = part_states(layout(settings))
+    for field, part in PORTS.items():
         port, name = getattr(settings, field), f"LAKEHOUSE_{field.upper()}"
-        free = is_free(port)
+        found = "free" if is_free(port) else f"held by our {part}" if words.get(part) in ACTIVE else "taken"
         remedy = f"stop what listens there (`ss -ltnp 'sport = :{port}'`) or set {name} in .env."
-        yield judge(f"Port {port}", free, "free" if free else "taken", remedy)
+        yield judge(f"Port {port}", found != "taken", found, remedy)
 
 
 def examine_secrets(settings: Settings) -> Iterator[Finding]:

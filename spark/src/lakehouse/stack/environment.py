@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
+from pydantic import SecretStr
 
+from lakehouse.errors import SettingsError
+from lakehouse.settings import Settings
 from lakehouse.settings_example import DATABASES, example, native_url, variable
 
 
@@ -52,6 +55,18 @@ def init(path: Path) -> list[str]:
         text = _set(text, name, wanted[name])
     _write_private(path, text)
     return written
+
+
+def need_secrets(settings: Settings, *names: str) -> None:
+    """Raise `SettingsError` that names what is not set, of the given settings or else of all that `init` makes."""
+    values = {name: getattr(settings, name) for name in names or RANDOM}
+    missing = [f"LAKEHOUSE_{name.upper()}" for name, value in values.items() if not _revealed(value)]
+    if missing:
+        raise SettingsError(f"Not set: {', '.join(missing)}.", remedy="`make init` writes random ones into .env.")
+
+
+def _revealed(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def _values(present: Mapping[str, str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from psycopg2 import sql
 from lakehouse.stack.errors import StackError
 from lakehouse.stack.ports import HOST, need_free
 from lakehouse.stack.privileges import give, unprivileged
-from lakehouse.stack.tools import run_tool
+from lakehouse.stack.tools import last_line, run_tool
 
 OWNER = "lakehouse"
 INITDB = (
@@ -150,9 +150,3 @@ def create_databases(server: PostgresServer, names: Iterable[str]) -> None:
             present = {name for (name,) in cursor.fetchall()}
             for name in [name for name in names if name not in present]:
                 cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-
-
-def last_line(log: Path) -> str:
-    """Return the last line of a log, for the end of an error; empty where there is none."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return lines[-1] if lines else ""

@@ -30,7 +30,7 @@ def give(path: Path) -> None:
 
 
 def _open_to_all(path: Path) -> bool:
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents if folder.exists())
 
 
 def _capability() -> str | None:

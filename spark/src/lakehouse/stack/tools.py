@@ -36,3 +36,9 @@ def run_tool(
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise StackError(f"{what} failed (exit {done.returncode}): {' | '.join(lines[-4:])}", where=command[0])
     return done.stdout
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log, for the end of an error; empty where there is none."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return lines[-1] if lines else ""
