@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from lakehouse.errors import SpecError, did_you_mean
-from lakehouse.specs.lint import lint_catalog, lint_table
+from lakehouse.specs.explain import explained
+from lakehouse.specs.lint import find_input, lint_catalog, lint_table
 from lakehouse.specs.model import Gold, Layer, Silver, Table
 from lakehouse.specs.odcs import Contract
 from lakehouse.specs.pipeline import Pipeline
 from lakehouse.specs.problem import Problem
 from lakehouse.specs.table import build_table
-from lakehouse.specs.yaml_source import Location, YamlDocument, YamlProblem, read_yaml
+from lakehouse.specs.yaml_source import Location, YamlProblem, read_text, read_yaml
 
 _GOLD: TypeAdapter[Gold] = TypeAdapter(Gold)
+CONTRACT = ".odcs.yaml"
 
 
 @dataclass
@@ -51,17 +53,26 @@ class Catalog:
 
 
 def load_catalog(folder: Path) -> Catalog:
-    """Load one pipeline folder; a broken table never hides a good one. A broken pipeline.yaml raises SpecError."""
+    """Load one pipeline folder; a broken table never hides a good one. A broken pipeline.yaml raises SpecError.
+
+    A table that reads a broken one is broken too: it cannot be brought up to date.
+    """
     catalog = Catalog(load_pipeline(folder), folder)
+    broken: set[str] = set()
     for layer in (Layer.SILVER, Layer.GOLD):
-        for path in sorted((folder / layer).glob("*.odcs.yaml")):
+        catalog.problems += _strays(folder / layer)
+        for path in sorted((folder / layer).glob(f"*{CONTRACT}")):
             table, problems = load_table(path, catalog.pipeline.name, layer)
             catalog.problems += problems
             if table is not None and not problems:
                 catalog.tables[table.full_name] = table
-    for name, problem in lint_catalog(catalog.tables):
-        catalog.problems.append(problem)
-        catalog.tables.pop(name, None)
+            else:
+                broken.add(f"{catalog.pipeline.name}.{layer}.{path.name.removesuffix(CONTRACT)}")
+    while found := lint_catalog(catalog.tables, broken):
+        catalog.problems += [problem for _, problem in found]
+        for name, _ in found:
+            catalog.tables.pop(name, None)
+            broken.add(name)
     return catalog
 
 
@@ -76,7 +87,7 @@ def load_pipeline(folder: Path) -> Pipeline:
     except YamlProblem as problem:
         raise SpecError(problem.message, where=f"{path}:{problem.line}") from None
     except ValidationError as error:
-        problems = [str(problem) for problem in _explained(error, path, document, (), Pipeline)]
+        problems = [str(problem) for problem in explained(error, path, document, (), Pipeline)]
         raise SpecError("\n".join(problems)) from None
     if pipeline.name != folder.name:
         raise SpecError(f'the pipeline is named "{pipeline.name}" in the folder "{folder.name}".', where=f"{path}:1")
@@ -87,18 +98,24 @@ def load_table(path: Path, pipeline: str, layer: Layer) -> tuple[Table | None, l
     """Load one contract; returns the table if it can be built, and every problem found."""
     try:
         document = read_yaml(path)
+        contract = Contract.model_validate(document.data)
     except YamlProblem as problem:
         return None, [Problem(path, problem.line, problem.message)]
-    try:
-        contract = Contract.model_validate(document.data)
+    except OSError as error:
+        return None, [Problem(path, 1, f"cannot be read: {error.strerror}.")]
     except ValidationError as error:
-        return None, list(_explained(error, path, document, (), Contract))
+        return None, list(explained(error, path, document, (), Contract))
     at, value = _own_block(contract)
     try:
         block = Silver.model_validate(value) if layer is Layer.SILVER else _GOLD.validate_python(value)
     except ValidationError as error:
-        return None, list(_explained(error, path, document, at, Silver if layer is Layer.SILVER else None))
-    table = build_table(contract, block, document, path, pipeline, layer, at)
+        return None, list(explained(error, path, document, at, Silver if layer is Layer.SILVER else None))
+    sql_path = path.with_name(path.name.removesuffix(CONTRACT) + ".sql")
+    try:
+        sql = read_text(sql_path) if layer is Layer.GOLD and sql_path.is_file() else None
+    except YamlProblem as problem:
+        return None, [Problem(sql_path, problem.line, problem.message)]
+    table = build_table(contract, block, document, path, pipeline, layer, at, sql)
     return table, lint_table(table, contract)
 
 
@@ -109,38 +126,13 @@ def _own_block(contract: Contract) -> tuple[Location, object]:
     return ("customProperties",), {}
 
 
-def _explained(
-    error: ValidationError, path: Path, document: YamlDocument, prefix: Location, model: type[BaseModel] | None
-) -> Iterator[Problem]:
-    for item in error.errors(include_url=False):
-        # A discriminated union puts the chosen kind into the location; the file has no such level.
-        location = tuple(part for part in item["loc"] if part not in ("scd2", "incremental", "full"))
-        read = "" if isinstance(item["input"], dict | list) else f' Read: "{item["input"]}".'
-        name, hint = ".".join(str(part) for part in location), ""
-        if item["type"] == "extra_forbidden":
-            read, hint = "", did_you_mean(str(location[-1]), _fields(model, location))
-        message = item["msg"].removeprefix("Value error, ")
-        yield Problem(path, document.line((*prefix, *location)), f"{name}: {message}.{read}{hint}".replace("..", "."))
-
-
-def _fields(model: type[BaseModel] | None, location: Location) -> list[str]:
-    """Return the names allowed where `location` ends, as far as the model tells."""
-    if model is None:
-        from lakehouse.specs.model import Full, Incremental, Scd2
-
-        return [name for kind in (Scd2, Incremental, Full) for name in kind.model_fields]
-    for part in location[:-1]:
-        field_ = (
-            next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-            if isinstance(part, str)
-            else None
-        )
-        if field_ is not None:
-            nested = [
-                arg for arg in (field_.annotation, *getattr(field_.annotation, "__args__", ())) if isinstance(arg, type)
-            ]
-            model = next((arg for arg in nested if issubclass(arg, BaseModel)), model)
-    return [field.alias or name for name, field in model.model_fields.items()]
+def _strays(folder: Path) -> Iterator[Problem]:
+    """Yield files that look like specs and would be passed over in silence."""
+    for path in sorted(folder.glob("*")):
+        if path.suffix in (".yaml", ".yml") and not path.name.endswith(CONTRACT):
+            yield Problem(path, 1, f"is not read; a contract's file is named <table>{CONTRACT}.")
+        if path.suffix == ".sql" and not path.with_name(path.stem + CONTRACT).exists():
+            yield Problem(path, 1, f"has no contract beside it; {path.stem}{CONTRACT} is missing.")
 
 
 def in_order(tables: dict[str, Table]) -> list[Table]:
@@ -151,11 +143,9 @@ def in_order(tables: dict[str, Table]) -> list[Table]:
         if table.full_name in ordered or table.full_name in above:
             return
         for name in table.inputs:
-            for layer in (table.layer, Layer.SILVER):
-                found = tables.get(f"{table.pipeline}.{layer}.{name}")
-                if found is not None:
-                    visit(found, above | {table.full_name})
-                    break
+            other = find_input(tables, table, name)
+            if other is not None:
+                visit(other, above | {table.full_name})
         ordered[table.full_name] = table
 
     for table in sorted(tables.values(), key=lambda table: (table.layer != Layer.SILVER, table.name)):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -25,39 +27,49 @@ _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d
 
 
 def _duration(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
-    number, unit = value.rstrip("msdh"), value.lstrip("0123456789")
-    if not number.isdigit() or unit not in _UNITS:
-        raise ValueError(f'"{value}" is no duration; write a whole number and ms, s, m, h or d, such as 30s')
-    return timedelta(**{_UNITS[unit]: int(number)})
+    matched = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h|d)", str(value))
+    if matched is None:
+        raise ValueError("no duration; write a whole number and ms, s, m, h or d, such as 30s")
+    return timedelta(**{_UNITS[matched[2]]: int(matched[1])})
 
 
 def _percent(value: object) -> object:
-    if isinstance(value, str) and value.endswith("%"):
-        return float(value[:-1]) / 100
-    if isinstance(value, str):
-        raise ValueError(f'"{value}" is no share; write a percentage such as 5%')
-    return value
+    if not isinstance(value, str):
+        return value
+    matched = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?)%", value)
+    if matched is None:
+        raise ValueError("no share; write a percentage such as 5%")
+    return float(matched[1]) / 100
 
 
 def _identifier(value: str) -> str:
     if not value.replace("_", "a").isalnum() or not value.isascii() or value[0].isdigit() or len(value) > 63:
-        raise ValueError(f'"{value}" is no plain name; use letters, digits and _, at most 63')
+        raise ValueError("no plain name; use letters, digits and _, at most 63")
     return value
 
 
 def _source_table(value: str) -> str:
     parts = value.split(".")
     if len(parts) != 2:
-        raise ValueError(f'"{value}" is not of the form schema.table')
+        raise ValueError("not of the form schema.table")
     return ".".join(_identifier(part) for part in parts)
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("no time zone; write a name such as America/Sao_Paulo") from None
+    return value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Share = Annotated[float, BeforeValidator(_percent), Field(ge=0, le=1)]
 Name = Annotated[str, AfterValidator(_identifier)]
 SourceTable = Annotated[str, AfterValidator(_source_table)]
+Zone = Annotated[str, AfterValidator(_zone)]
 
 
 class _Strict(BaseModel):
@@ -91,7 +103,7 @@ class Silver(_Strict):
     orphans: dict[Name, Severity] = Field(default_factory=dict, description="Severity by column; error unless said.")
     history: bool = Field(default=False, description="Keep every valid change, for SCD2 tables to be made from.")
     references: list[Reference] = Field(default_factory=list)
-    timezone: str = Field(default="UTC", description="Zone of the source's timestamps that carry none.")
+    timezone: Zone = Field(default="UTC", description="Zone of the source's timestamps that carry none.")
     fetch_size: int = Field(default=10_000, ge=1, le=1_000_000)
     rows_per_partition: int = Field(default=250_000, ge=1_000, description="A larger read is split.")
 

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lakehouse.specs.model import Name, Severity
+
+Scalar = bool | int | float | str
+
+
+def _pattern(value: str | None) -> str | None:
+    try:
+        # Java's \p{…} classes are unknown to Python; all else that both refuse is a slip of the pen.
+        re.compile(re.sub(r"\\[pP]\{\^?\w+\}", "x", value or ""))
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return value
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 class _Odcs(BaseModel):
@@ -20,6 +36,20 @@ class Relationship(_Odcs):
     to: str = Field(pattern=r"^[A-Za-z_]\w*\.[A-Za-z_]\w*$")
 
 
+class Arguments(_Odcs):
+    """What a metric is told."""
+
+    validValues: list[Scalar] = Field(default_factory=list)
+    pattern: str | None = None
+    missingValues: list[Scalar | None] = Field(default_factory=list)
+    properties: list[Name] = Field(default_factory=list)
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_a_pattern(cls, value: str | None) -> str | None:
+        return _pattern(value)
+
+
 class Quality(_Odcs):
     """One rule: a predicate of our engine (`custom`) or a metric of the standard (`library`)."""
 
@@ -30,7 +60,7 @@ class Quality(_Odcs):
     engine: Literal["lakehouse"] | None = None
     implementation: str | None = None
     metric: Literal["nullValues", "missingValues", "invalidValues", "duplicateValues", "rowCount"] | None = None
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: Arguments = Arguments()
     unit: Literal["rows", "percent"] = "rows"
     severity: Severity = "error"
     mustBe: float | None = None
@@ -43,10 +73,17 @@ class Quality(_Odcs):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Quality:
-        if self.type == "custom" and (not self.implementation or not self.name or self.engine is None):
-            raise ValueError("a custom rule needs name, engine: lakehouse and implementation (an SQL predicate)")
-        if self.type == "library" and (self.metric is None or self.comparison is None):
+        if self.type == "custom":
+            if not self.implementation or not self.name or self.engine is None:
+                raise ValueError("a custom rule needs name, engine: lakehouse and implementation (an SQL predicate)")
+            if self.metric is not None or self.comparison is not None:
+                raise ValueError("a custom rule is its implementation; metric and must… belong to type: library")
+        elif self.metric is None or self.comparison is None:
             raise ValueError("a library rule needs a metric and one of mustBe, mustBeGreaterThan, …")
+        elif self.implementation is not None or self.engine is not None:
+            raise ValueError("engine and implementation belong to type: custom")
+        if self.metric == "invalidValues" and not self.arguments.validValues and self.arguments.pattern is None:
+            raise ValueError("invalidValues needs arguments: {validValues: […]} or {pattern: …}")
         return self
 
     @property
@@ -57,20 +94,60 @@ class Quality(_Odcs):
             "mustBeLessThan": "<", "mustBeLessOrEqualTo": "<=",
         }  # fmt: skip
         stated = [
-            f"value {sign} {getattr(self, name):g}"
+            f"value {sign} {_number(getattr(self, name))}"
             for name, sign in operators.items()
             if getattr(self, name) is not None
         ]
         if self.mustBeBetween is not None:
-            stated.append(f"value BETWEEN {self.mustBeBetween[0]:g} AND {self.mustBeBetween[1]:g}")
+            low, high = self.mustBeBetween
+            stated.append(f"value BETWEEN {_number(low)} AND {_number(high)}")
         return " AND ".join(stated) or None
+
+
+class TableQuality(Quality):
+    """A rule of the whole table or of several columns of a row."""
+
+    @model_validator(mode="after")
+    def _is_of_a_table(self) -> TableQuality:
+        if self.metric in ("nullValues", "missingValues", "invalidValues"):
+            raise ValueError(f"{self.metric} belongs under a column's quality")
+        if self.metric == "duplicateValues" and not self.arguments.properties:
+            raise ValueError("duplicateValues of a table needs arguments: {properties: [columns]}")
+        return self
+
+
+class ColumnQuality(Quality):
+    """A rule of one column."""
+
+    @model_validator(mode="after")
+    def _is_of_a_column(self) -> ColumnQuality:
+        if self.metric == "rowCount" or self.arguments.properties:
+            raise ValueError("rowCount and arguments.properties belong under the table's quality")
+        return self
+
+
+class TypeOptions(_Odcs):
+    """Bounds of a column's values."""
+
+    minimum: int | float | str | None = None
+    maximum: int | float | str | None = None
+    exclusiveMinimum: int | float | str | None = None
+    exclusiveMaximum: int | float | str | None = None
+    minLength: int | None = Field(default=None, ge=0)
+    maxLength: int | None = Field(default=None, ge=0)
+    pattern: str | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_a_pattern(cls, value: str | None) -> str | None:
+        return _pattern(value)
 
 
 class Property(_Odcs):
     """A column."""
 
     name: Name
-    logicalType: str
+    logicalType: Literal["string", "integer", "number", "boolean", "date", "timestamp"]
     physicalType: str
     id: str | None = None
     businessName: str | None = None
@@ -86,9 +163,9 @@ class Property(_Odcs):
     transformLogic: str | None = None
     transformDescription: str | None = None
     transformSourceObjects: list[str] = Field(default_factory=list)
-    logicalTypeOptions: dict[str, Any] = Field(default_factory=dict)
+    logicalTypeOptions: TypeOptions = TypeOptions()
     relationships: list[Relationship] = Field(default_factory=list)
-    quality: list[Quality] = Field(default_factory=list)
+    quality: list[ColumnQuality] = Field(default_factory=list)
 
 
 class Schema(_Odcs):
@@ -103,7 +180,7 @@ class Schema(_Odcs):
     dataGranularityDescription: str | None = None
     tags: list[str] = Field(default_factory=list)
     properties: list[Property] = Field(min_length=1)
-    quality: list[Quality] = Field(default_factory=list)
+    quality: list[TableQuality] = Field(default_factory=list)
 
 
 class SlaProperty(_Odcs):

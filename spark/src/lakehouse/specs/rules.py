@@ -40,18 +40,32 @@ def _of_column(column: Property) -> Iterator[RowRule]:
     for name, predicate in _ranges(column):
         yield RowRule(f"{column.name}_{name}", column.name, _nullable(column, predicate), "error")
     for quality in column.quality:
-        if quality.type == "custom":
-            yield RowRule(str(quality.name), column.name, str(quality.implementation), quality.severity)
-        elif quality.metric in ("nullValues", "missingValues") and quality.mustBe == 0:
-            yield RowRule(_named(column, quality), column.name, f"{quoted(column.name)} IS NOT NULL", quality.severity)
-        elif quality.metric == "invalidValues" and quality.mustBe == 0:
-            predicate = _nullable(column, _valid(column, quality.arguments))
-            yield RowRule(_named(column, quality), column.name, predicate, quality.severity)
+        if judged_by_row(quality):
+            yield RowRule(rule_name(quality, column), column.name, _predicate(quality, column), quality.severity)
 
 
-def _named(column: Property, quality: Quality) -> str:
+def judged_by_row(quality: Quality) -> bool:
+    """Whether a rule of a column says the same of every single row: no row may fail it."""
+    return quality.type == "custom" or (quality.mustBe == 0 and quality.metric != "duplicateValues")
+
+
+def rule_name(quality: Quality, column: Property | None) -> str:
+    """Return the name that a rule is known by: its own, or one made from its column and metric."""
     suffix = {"nullValues": "present", "missingValues": "present", "invalidValues": "valid"}
-    return quality.name or f"{column.name}_{suffix.get(str(quality.metric), quality.metric)}"
+    made = suffix.get(str(quality.metric), str(quality.metric)) if judged_by_row(quality) else str(quality.metric)
+    return quality.name or (f"{column.name}_{made}" if column else made)
+
+
+def _predicate(quality: Quality, column: Property) -> str:
+    """Return what a row must make true, for a metric that no row may fail."""
+    name, arguments = quoted(column.name), quality.arguments
+    if quality.type == "custom":
+        return str(quality.implementation)
+    if quality.metric == "invalidValues":
+        return _nullable(column, _valid(column, quality))
+    missing = [literal(value) for value in arguments.missingValues if value is not None]
+    listed = f" AND {name} NOT IN ({', '.join(missing)})" if missing else ""
+    return f"{name} IS NOT NULL{listed}"
 
 
 def _nullable(column: Property, predicate: str) -> str:
@@ -59,37 +73,43 @@ def _nullable(column: Property, predicate: str) -> str:
     return predicate if column.required or column.primaryKey else f"({quoted(column.name)} IS NULL OR {predicate})"
 
 
-def _valid(column: Property, arguments: dict[str, Any]) -> str:
-    name = quoted(column.name)
-    if "pattern" in arguments:
-        return f"{name} RLIKE {literal(arguments['pattern'])}"
-    return f"{name} IN ({', '.join(literal(value) for value in arguments['validValues'])})"
+def _valid(column: Property, quality: Quality) -> str:
+    name, arguments = quoted(column.name), quality.arguments
+    tests = []
+    if arguments.pattern is not None:
+        tests.append(f"{name} RLIKE {literal(arguments.pattern)}")
+    if arguments.validValues:
+        tests.append(f"{name} IN ({', '.join(literal(value) for value in arguments.validValues)})")
+    return " AND ".join(tests)
 
 
 def _ranges(column: Property) -> Iterator[tuple[str, str]]:
-    name, options = quoted(column.name), column.logicalTypeOptions
+    name = quoted(column.name)
     forms = {
         "minimum": f"{name} >= {{}}", "maximum": f"{name} <= {{}}", "exclusiveMinimum": f"{name} > {{}}",
         "exclusiveMaximum": f"{name} < {{}}", "minLength": f"length({name}) >= {{}}",
         "maxLength": f"length({name}) <= {{}}", "pattern": f"{name} RLIKE {{}}",
     }  # fmt: skip
     for option, form in forms.items():
-        if option in options:
-            yield option.lower(), form.format(literal(options[option]))
+        value = getattr(column.logicalTypeOptions, option)
+        if value is not None:
+            yield option.lower(), form.format(literal(value))
 
 
 def checks(schema: Schema) -> tuple[Check, ...]:
     """Return every rule that is judged on the whole table."""
-    found = []
-    for quality in schema.quality:
-        if quality.type == "library":
-            name = quality.name or f"{quality.metric}"
-            found.append(Check(name, _aggregate(quality, None), str(quality.comparison), quality.severity))
-    for column in schema.properties:
-        for quality in column.quality:
-            if quality.type == "library" and not (quality.mustBe == 0 and quality.metric != "duplicateValues"):
-                name = quality.name or f"{column.name}_{quality.metric}"
-                found.append(Check(name, _aggregate(quality, column), str(quality.comparison), quality.severity))
+    rules: list[tuple[Quality, Property | None]] = [(quality, None) for quality in schema.quality]
+    rules += [(quality, column) for column in schema.properties for quality in column.quality]
+    found = [
+        Check(rule_name(quality, column), _aggregate(quality, column), str(quality.comparison), quality.severity)
+        for quality, column in rules
+        if quality.type == "library" and not (column and judged_by_row(quality))
+    ]
+    found += [
+        Check(f"{column.name}_unique", _doubled([column.name]), "value = 0", "error")
+        for column in schema.properties
+        if column.unique
+    ]
     return tuple(found)
 
 
@@ -97,13 +117,16 @@ def _aggregate(quality: Quality, column: Property | None) -> str:
     if quality.metric == "rowCount":
         return "count(*)"
     if quality.metric == "duplicateValues":
-        names = [column.name] if column else quality.arguments["properties"]
-        listed = ", ".join(quoted(name) for name in names)
-        return f"count(*) - count(DISTINCT {listed})"
-    if column is None:
+        count = _doubled([column.name] if column else list(quality.arguments.properties))
+    elif column is not None:
+        count = f"count_if(NOT coalesce({_predicate(quality, column)}, FALSE))"
+    else:
         raise ValueError(f"{quality.metric} belongs to a column")
-    failing = f"{quoted(column.name)} IS NULL"
-    if quality.metric == "invalidValues":
-        failing = f"NOT coalesce({_nullable(column, _valid(column, quality.arguments))}, FALSE)"
-    count = f"count_if({failing})"
     return f"100.0 * {count} / greatest(count(*), 1)" if quality.unit == "percent" else count
+
+
+def _doubled(names: list[str]) -> str:
+    """Return how many rows have values that an earlier row has; a NULL equals nothing."""
+    listed = ", ".join(quoted(name) for name in names)
+    present = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in names)
+    return f"count_if({present}) - count(DISTINCT {listed})"

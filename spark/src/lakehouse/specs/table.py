@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from lakehouse.specs.model import Column, ForeignKey, Full, Incremental, Layer, Scd2, Silver, Table
-from lakehouse.specs.odcs import Contract, Property
-from lakehouse.specs.rules import checks, row_rules
+from lakehouse.specs.odcs import Contract, Property, Schema
+from lakehouse.specs.rules import checks, row_rules, rule_name
 from lakehouse.specs.yaml_source import Location, YamlDocument
 
 _UNITS = {"d": "days", "day": "days", "days": "days", "h": "hours", "hours": "hours", "m": "minutes", "w": "weeks"}
@@ -21,12 +21,10 @@ def build_table(
     pipeline: str,
     layer: Layer,
     block_at: Location,
+    sql: str | None = None,
 ) -> Table:
-    """Return the table that a contract and its `lakehouse` block describe; the SQL of a Gold table stands beside it."""
+    """Return the table that a contract and its `lakehouse` block describe; `sql` is what stands beside it."""
     schema = contract.schema_[0]
-    sql_path = path.with_name(path.name.removesuffix(".odcs.yaml") + ".sql")
-    lines = {column.name: document.line(("schema", 0, "properties", n)) for n, column in enumerate(schema.properties)}
-    lines |= {"id": document.line(("id",)), "schema": document.line(("schema", 0)), "block": document.line(block_at)}
     return Table(
         pipeline=pipeline,
         layer=layer,
@@ -39,12 +37,29 @@ def build_table(
         rules=row_rules(schema),
         foreign_keys=tuple(_foreign_keys(schema.properties, block)),
         checks=checks(schema),
-        sql=sql_path.read_text("utf-8") if layer is Layer.GOLD and sql_path.is_file() else None,
+        sql=sql,
         retention=_sla(contract, "retention"),
         freshness=_sla(contract, "freshness"),
         description=str(contract.description.get("purpose", "")),
-        lines=lines,
+        lines=_lines(schema, document, block_at),
     )
+
+
+def _lines(schema: Schema, document: YamlDocument, block_at: Location) -> dict[str, int]:
+    """Return the line of each column by its name, and of `:id`, `:schema`, `:rule.<name>`, `:block.<field>…`."""
+    at: dict[str, Location] = {":id": ("id",), ":schema": ("schema", 0), ":block": block_at}
+    at |= {f":rule.{rule_name(rule, None)}": ("schema", 0, "quality", m) for m, rule in enumerate(schema.quality)}
+    for n, column in enumerate(schema.properties):
+        at[column.name] = ("schema", 0, "properties", n)
+        for m, rule in enumerate(column.quality):
+            at[f":rule.{rule_name(rule, column)}"] = (*at[column.name], "quality", m)
+    depth = len(block_at)
+    at |= {
+        ":block." + ".".join(map(str, place[depth:])): place
+        for place in document.lines
+        if place[:depth] == block_at and len(place) > depth
+    }
+    return {anchor: document.line(place) for anchor, place in at.items()}
 
 
 def _column(column: Property, position: int) -> Column:

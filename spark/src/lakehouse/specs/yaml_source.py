@@ -52,51 +52,62 @@ for _tag, (_pattern, _first) in _TYPED.items():
     _PlainLoader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
 
 
-def read_yaml(path: Path) -> YamlDocument:
-    """Read one YAML file as plain data; raises YamlProblem with the line of what is not taken."""
+def read_text(path: Path) -> str:
+    """Read a file of a spec as UTF-8 text of a sane size; raises YamlProblem with the line of what is not taken."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise YamlProblem(1, f"the file has {size} bytes; at most {MAX_BYTES} are read")
     raw = path.read_bytes()
-    if len(raw) > MAX_BYTES:
-        raise YamlProblem(1, f"the file has {len(raw)} bytes; at most {MAX_BYTES} are read")
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise YamlProblem(raw[: error.start].count(b"\n") + 1, "not UTF-8") from None
-    loader = _PlainLoader(text)
+
+
+def read_yaml(path: Path) -> YamlDocument:
+    """Read one YAML file as plain data; raises YamlProblem with the line of what is not taken."""
+    text = read_text(path)
+    document = YamlDocument(data=None)
     try:
-        _refuse_anchors(text)
+        _refuse_graphs(text)
+        loader = _PlainLoader(text)
         node = loader.get_single_node()
-        document = YamlDocument(data=None)
         document.data = _plain(loader, node, (), document.lines) if node is not None else None
     except yaml.MarkedYAMLError as error:
-        line = getattr(error.problem_mark or error.context_mark, "line", 0) + 1
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
         raise YamlProblem(line, error.problem or "cannot be read as YAML") from None
-    except RecursionError:
-        raise YamlProblem(1, f"nested deeper than {MAX_DEPTH} levels") from None
-    finally:
-        loader.dispose()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise YamlProblem(line, f"the character U+{ord(str(error.character)):04X} is not taken") from None
     return document
 
 
-def _refuse_anchors(text: str) -> None:
-    """Anchors are refused before anything is composed: an alias bomb never grows."""
+def _refuse_graphs(text: str) -> None:
+    """Tags, anchors and deep nesting are refused before anything is composed: an alias bomb never grows."""
+    depth = 0
     for event in yaml.parse(text, Loader=_PlainLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise YamlProblem(line, "anchors and aliases are not taken; write the value again")
         tag = getattr(event, "tag", None)
         if tag:
             raise YamlProblem(line, f'the tag "{tag}" is not taken; write plain values')
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise YamlProblem(line, f"nested deeper than {MAX_DEPTH} levels")
 
 
 def _plain(loader: _PlainLoader, node: yaml.Node, at: Location, lines: dict[Location, int]) -> Any:
-    if len(at) > MAX_DEPTH:
-        raise YamlProblem(node.start_mark.line + 1, f"nested deeper than {MAX_DEPTH} levels")
     lines[at] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         return _mapping(loader, node, at, lines)
     if isinstance(node, yaml.SequenceNode):
         return [_plain(loader, item, (*at, index), lines) for index, item in enumerate(node.value)]
-    return loader.construct_object(node)
+    try:
+        return loader.construct_object(node)
+    except ValueError:
+        raise YamlProblem(node.start_mark.line + 1, "a number of that many digits is not taken") from None
 
 
 def _mapping(loader: _PlainLoader, node: yaml.MappingNode, at: Location, lines: dict[Location, int]) -> dict[str, Any]:
