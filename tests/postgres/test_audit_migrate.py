@@ -43,7 +43,7 @@ def test_processes_at_once_apply_every_file_once(database, folder, ask):
         "time.sleep(max(0, float(sys.argv[3]) - time.time()))\n"
         "print(','.join(migrate(sys.argv[1], Path(sys.argv[2]))))"
     )
-    start = str(time.time() + 3)
+    start = str(time.time() + 1.5)
     command = [sys.executable, "-c", code, database, str(folder), start]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     answers = sorted(process.communicate(timeout=60)[0].strip() for process in processes)

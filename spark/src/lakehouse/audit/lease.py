@@ -90,8 +90,7 @@ class Lease:
         try:
             if not self._connection.closed:
                 with self._connection.cursor() as cursor:
-                    for name, fence in self.fences.items():
-                        lease_rows.release(cursor, name, fence)
+                    lease_rows.release(cursor, self.fences)
         except psycopg2.OperationalError:
             log.warning("lease ended by the server", run_id=self.run_id, names=sorted(self.fences))
         finally:

@@ -87,6 +87,8 @@ def fences(cursor: Cursor, names: list[str]) -> dict[str, int]:
     return dict(cursor.fetchall())
 
 
-def release(cursor: Cursor, name: str, fence: int) -> None:
-    """Write down the end of a holding, unless the name has changed hands."""
-    cursor.execute(_RELEASE, [name, fence])
+def release(cursor: Cursor, fences_held: dict[str, int]) -> None:
+    """Write down the end of what is held, unless it has changed hands, and unlock it now: a session ends later."""
+    for name, fence in fences_held.items():
+        cursor.execute(_RELEASE, [name, fence])
+    cursor.execute("SELECT pg_advisory_unlock_all()")

@@ -33,9 +33,8 @@ class Audit(Database):
         self, run_id: str, pipeline: str, attempt: int, trigger: str, params: Mapping[str, Any] | None = None
     ) -> None:
         """Write that an attempt of a run began; a later process of the same attempt carries the row on."""
-        self.transact(
-            lambda cursor: run_rows.start(cursor, run_id, pipeline, attempt, trigger, params or {}, self.secrets)
-        )
+        told = values.document(params or {}, self.secrets)
+        self.transact(lambda cursor: run_rows.start(cursor, run_id, pipeline, attempt, trigger, told))
 
     def finish_run(self, run_id: str, attempt: int, status: RunStatus, error: str | None = None) -> None:
         """Write how an attempt ended; a failure's alert is stored with it. Raises StateError when it never began."""

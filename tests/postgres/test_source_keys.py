@@ -1,0 +1,103 @@
+"""Buckets of keys: the md5 of Python's own library is the judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from hashlib import md5
+
+import pytest
+
+from lakehouse.errors import SourceError
+from lakehouse.source.keys import BUCKETS, bucket_counts, keys_in
+
+pytestmark = pytest.mark.postgres
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def bucket(*key):
+    return int(md5("\x1f".join(key).encode()).hexdigest()[:4], 16)
+
+
+@pytest.fixture
+def shop(ask):
+    """500 rows a second apart; the last 100 without a watermark. Key: text with odd letters, and a number."""
+    ask('CREATE TABLE "Items" (id text, "No" int, at timestamptz)')
+    rows = [(f"ção '{number % 50}\n", number, NOON + timedelta(seconds=number)) for number in range(500)]
+    for name, number, at in rows:
+        ask('INSERT INTO "Items" VALUES (%s, %s, %s)', name, number, at if number < 400 else None)
+    return rows
+
+
+def test_rows_before_the_horizon_are_counted_by_bucket(database, shop):
+    horizon = NOON + timedelta(seconds=300)
+    counts = bucket_counts(database, "public", "Items", ["id", "No"], "at", horizon)
+    assert counts == Counter(bucket(name, str(number)) for name, number, at in shop[:300])
+    assert set(counts) <= set(range(BUCKETS))
+
+
+def test_a_row_stamped_at_the_horizon_is_not_before_it(database, shop):
+    counts = bucket_counts(database, "public", "Items", ["No"], "at", NOON)
+    assert counts == {}
+    assert bucket_counts(database, "public", "Items", ["No"], "at", NOON + timedelta(microseconds=1)) == {
+        bucket("0"): 1
+    }
+
+
+def test_rows_without_a_watermark_are_not_counted(database, shop):
+    counts = bucket_counts(database, "public", "Items", ["No"], "at", NOON + timedelta(days=9))
+    assert sum(counts.values()) == 400
+
+
+def test_keys_of_a_bucket_come_whatever_their_watermark(database, shop):
+    wanted = {bucket(name, str(number)) for name, number, _ in shop[390:410]}
+    found = list(keys_in(database, "public", "Items", ["id", "No"], wanted))
+    expected = [(name, str(number)) for name, number, _ in shop if bucket(name, str(number)) in wanted]
+    assert Counter(found) == Counter(expected)
+    assert len(expected) >= 20
+
+
+def test_no_buckets_no_question(shop):
+    assert list(keys_in("postgresql://nowhere.invalid/x", "public", "Items", ["id"], [])) == []
+
+
+def test_a_key_with_a_null_has_no_bucket(database, ask):
+    ask("CREATE TABLE t (a text, b text, at timestamptz)")
+    ask("INSERT INTO t VALUES ('x', NULL, now()), ('x', '', now())")
+    counts = bucket_counts(database, "public", "t", ["a", "b"], "at", datetime.now(UTC) + timedelta(days=1))
+    assert counts == {bucket("x", ""): 1}
+    assert list(keys_in(database, "public", "t", ["a", "b"], range(BUCKETS))) == [("x", "")]
+
+
+def test_deleted_keys_are_found_by_their_buckets_alone(database, shop, ask):
+    horizon = NOON + timedelta(seconds=400)
+    known = {(name, str(number)) for name, number, _ in shop[:400]}
+    ask('DELETE FROM "Items" WHERE "No" IN (7, 8, 250)')
+    counts = bucket_counts(database, "public", "Items", ["id", "No"], "at", horizon)
+    mine = Counter(bucket(*key) for key in known)
+    differing = {number for number in mine if mine[number] != counts.get(number, 0)}
+    there = set(keys_in(database, "public", "Items", ["id", "No"], differing))
+    gone = {key for key in known if bucket(*key) in differing} - there
+    assert gone == {(shop[number][0], str(number)) for number in (7, 8, 250)}
+
+
+def test_a_column_that_is_not_there_is_named(database, shop):
+    with pytest.raises(SourceError, match='column "Nope" does not exist'):
+        bucket_counts(database, "public", "Items", ["Nope"], "at", NOON)
+    with pytest.raises(SourceError, match='column "Nope" does not exist'):
+        list(keys_in(database, "public", "Items", ["Nope"], [1]))
+
+
+def test_an_early_end_of_reading_leaves_no_session_behind(database, shop, ask):
+    keys = keys_in(database, "public", "Items", ["No"], range(BUCKETS))
+    next(keys)
+    keys.close()
+    sessions = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'lakehouse'"
+    )
+    for _ in range(50):
+        if ask(sessions) == [(0,)]:
+            break
+        ask("SELECT pg_sleep(0.02)")
+    assert ask(sessions) == [(0,)]
