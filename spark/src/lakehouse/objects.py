@@ -106,7 +106,27 @@ def list_names(store: Store, folder: str) -> list[str]:
     """Return the names of the objects directly in a folder, sorted; an empty list when there are none."""
     with _our_errors(f"{store.uri}/{folder}", store.secrets):
         found = obstore.list_with_delimiter(store.backend, folder)
-    return sorted(str(each["path"]).rpartition("/")[2] for each in found["objects"])
+    names = sorted(str(each["path"]).rpartition("/")[2] for each in found["objects"])
+    if not names:
+        _refuse_what_is_no_store(store, f"{folder}/nothing")
+    return names
+
+
+def _refuse_what_is_no_store(store: Store, path: str) -> None:
+    """Raise StoreUnavailable unless the store says in its own words that it has nothing at `path`.
+
+    Any page that answers 200 (a login, a proxy) reads as an empty list.
+    """
+    try:
+        with _our_errors(store.uri, store.secrets):
+            obstore.get(store.backend, path)
+    except FileNotFoundError:
+        return
+    raise StoreUnavailable(
+        "what answers there is no object store.",
+        where=store.uri,
+        remedy="let LAKEHOUSE_S3_ENDPOINT name the store itself; then run again.",
+    )
 
 
 def _bucket(settings: Settings, bucket: str, prefix: str) -> S3Store:

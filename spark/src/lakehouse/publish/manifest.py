@@ -30,7 +30,7 @@ class Manifest:
         try:
             manifest = cls(**{**record, "published_at": datetime.fromisoformat(record["published_at"])})
             manifest.check()
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StateError(
                 f"the manifest cannot be read: {error!r}.",
                 where=where,
