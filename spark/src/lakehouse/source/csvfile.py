@@ -70,14 +70,14 @@ class CsvStream:
         return chunk
 
     def _check_bytes(self, chunk: bytes) -> None:
-        if (at := chunk.find(0)) >= 0:
-            self._refuse(f"holds a NUL byte at {self._spot(chunk, at)}", "save the file as UTF-8.")
         kept = len(self._decoder.getstate()[0])
         try:
             self._decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             spot = self._spot(chunk, error.start - kept)
             self._refuse(f"is not UTF-8: byte 0x{error.object[error.start]:02x} at {spot}", "save the file as UTF-8.")
+        if (at := chunk.find(0)) >= 0:
+            self._refuse(f"holds a NUL byte at {self._spot(chunk, at)}", "save the file as UTF-8.")
         if self._position + len(chunk) > max(self._size * EXPANSION_LIMIT, _EXPANSION_FREE):
             self._refuse(f"unpacks to more than {EXPANSION_LIMIT} times its size", "look at what is in it.")
 

@@ -1,4 +1,4 @@
---- prepare
+--- prepare: which day it is, and whom it concerns
 -- A number from 0 to 1 that follows from a thing and the day's salt: the same state and seed give the same day.
 CREATE FUNCTION pg_temp.lot(thing text, salt text) RETURNS double precision LANGUAGE sql IMMUTABLE AS
 $$ SELECT ('x' || left(md5(thing || salt), 8))::bit(32)::bigint / 4294967296.0 $$;
@@ -13,6 +13,57 @@ SELECT row_number() OVER (ORDER BY md5(order_id || salt || 'picked'), order_id) 
 FROM orders, day WHERE order_status = 'delivered'
 ORDER BY nth LIMIT %(picked)s;
 
+--- order_items deleted: people who want to be forgotten, with all that hangs on their order
+DELETE FROM order_items USING picked p WHERE p.order_id = order_items.order_id AND nth <= %(forgotten)s
+--- order_payments deleted
+DELETE FROM order_payments USING picked p WHERE p.order_id = order_payments.order_id AND nth <= %(forgotten)s
+--- order_reviews deleted
+DELETE FROM order_reviews USING picked p WHERE p.order_id = order_reviews.order_id AND nth <= %(forgotten)s
+--- orders deleted
+DELETE FROM orders USING picked p WHERE p.order_id = orders.order_id AND nth <= %(forgotten)s
+--- customers deleted
+DELETE FROM customers USING picked p WHERE p.customer_id = customers.customer_id AND nth <= %(forgotten)s
+
+--- products deleted: what nobody ever bought
+DELETE FROM products WHERE product_id IN (
+    SELECT product_id FROM products, day
+    WHERE NOT EXISTS (SELECT FROM order_items i WHERE i.product_id = products.product_id)
+    ORDER BY md5(product_id || salt), product_id LIMIT %(unsold)s)
+
+--- products updated: measured again, photographed again, every third one moved to another shelf
+UPDATE products t SET
+    product_weight_g = coalesce(product_weight_g, 500) + 25,
+    product_photos_qty = coalesce(product_photos_qty, 0) + 1,
+    product_category_name = CASE WHEN nth %% 3 = 0 THEN shelf ELSE product_category_name END
+FROM (
+    SELECT product_id, nth, first_value(product_category_name) OVER (ORDER BY nth) AS shelf
+    FROM (
+        SELECT row_number() OVER (ORDER BY md5(product_id || salt), product_id) AS nth, product_id, product_category_name
+        FROM products, day ORDER BY nth LIMIT %(products)s) AS chosen) AS chosen
+WHERE t.product_id = chosen.product_id
+
+--- sellers updated: each of those who move takes the place of the next one
+UPDATE sellers s SET seller_zip_code_prefix = next_zip, seller_city = next_city, seller_state = next_state
+FROM (
+    SELECT seller_id, nth, lead(seller_zip_code_prefix) OVER w AS next_zip, lead(seller_city) OVER w AS next_city,
+           lead(seller_state) OVER w AS next_state
+    FROM (
+        SELECT row_number() OVER (ORDER BY md5(seller_id || salt), seller_id) AS nth, sellers.*
+        FROM sellers, day ORDER BY nth LIMIT %(sellers)s + 1) AS chosen WINDOW w AS (ORDER BY nth)) AS chosen
+WHERE s.seller_id = chosen.seller_id AND next_zip IS NOT NULL
+
+--- customers updated: people move, with all the orders they ever made
+UPDATE customers c SET customer_zip_code_prefix = to_place.customer_zip_code_prefix,
+    customer_city = to_place.customer_city, customer_state = to_place.customer_state
+FROM (
+    SELECT DISTINCT ON (mover.customer_unique_id) mover.customer_unique_id, host.customer_zip_code_prefix,
+           host.customer_city, host.customer_state
+    FROM picked p JOIN customers mover ON mover.customer_id = p.customer_id
+    JOIN picked q ON q.nth = p.nth + 1 JOIN customers host ON host.customer_id = q.customer_id
+    WHERE p.nth BETWEEN %(moved_from)s AND %(moved_to)s ORDER BY mover.customer_unique_id, p.nth) AS to_place
+WHERE c.customer_unique_id = to_place.customer_unique_id
+
+--- prepare: what is bought, and what moves on
 -- A new order looks like an old one: what was bought, how it was paid, where it went.
 CREATE TEMP TABLE bought ON COMMIT DROP AS
 SELECT like_order, like_customer, md5('order' || nth || salt) AS order_id, md5('customer' || nth || salt) AS customer_id,
@@ -87,62 +138,12 @@ SELECT md5('review' || order_id || salt), order_id, 1 + (nth %% 5)::int, NULL,
        CASE WHEN nth %% 2 = 0 THEN 'Chegou, enfim; demorou demais' END, starts, moment + interval '3 hours'
 FROM moved_on, day WHERE status = 'delivered'
 
---- customers updated: people move, with all the orders they ever made
-UPDATE customers c SET customer_zip_code_prefix = to_place.customer_zip_code_prefix,
-    customer_city = to_place.customer_city, customer_state = to_place.customer_state
-FROM (
-    SELECT DISTINCT ON (mover.customer_unique_id) mover.customer_unique_id, host.customer_zip_code_prefix,
-           host.customer_city, host.customer_state
-    FROM picked p JOIN customers mover ON mover.customer_id = p.customer_id
-    JOIN picked q ON q.nth = p.nth + 1 JOIN customers host ON host.customer_id = q.customer_id
-    WHERE p.nth BETWEEN %(moved_from)s AND %(moved_to)s ORDER BY mover.customer_unique_id, p.nth) AS to_place
-WHERE c.customer_unique_id = to_place.customer_unique_id
-
 --- order_reviews updated: people think again
 UPDATE order_reviews r SET
     review_score = greatest(1, least(5, 6 - review_score)),
     review_comment_message = concat_ws(E'\n', review_comment_message, 'Editado: mudei de ideia.'),
     review_answer_timestamp = starts + interval '18 hours'
 FROM picked p, day WHERE p.order_id = r.order_id AND p.nth BETWEEN %(edited_from)s AND %(edited_to)s
-
---- products updated: measured again, photographed again, every third one moved to another shelf
-UPDATE products t SET
-    product_weight_g = coalesce(product_weight_g, 500) + 25,
-    product_photos_qty = coalesce(product_photos_qty, 0) + 1,
-    product_category_name = CASE WHEN nth %% 3 = 0 THEN shelf ELSE product_category_name END
-FROM (
-    SELECT product_id, nth, first_value(product_category_name) OVER (ORDER BY nth) AS shelf
-    FROM (
-        SELECT row_number() OVER (ORDER BY md5(product_id || salt), product_id) AS nth, product_id, product_category_name
-        FROM products, day ORDER BY nth LIMIT %(products)s) AS chosen) AS chosen
-WHERE t.product_id = chosen.product_id
-
---- sellers updated: each of those who move takes the place of the next one
-UPDATE sellers s SET seller_zip_code_prefix = next_zip, seller_city = next_city, seller_state = next_state
-FROM (
-    SELECT seller_id, nth, lead(seller_zip_code_prefix) OVER w AS next_zip, lead(seller_city) OVER w AS next_city,
-           lead(seller_state) OVER w AS next_state
-    FROM (
-        SELECT row_number() OVER (ORDER BY md5(seller_id || salt), seller_id) AS nth, sellers.*
-        FROM sellers, day ORDER BY nth LIMIT %(sellers)s + 1) AS chosen WINDOW w AS (ORDER BY nth)) AS chosen
-WHERE s.seller_id = chosen.seller_id AND next_zip IS NOT NULL
-
---- order_items deleted: people who want to be forgotten, with all that hangs on their order
-DELETE FROM order_items USING picked p WHERE p.order_id = order_items.order_id AND nth <= %(forgotten)s
---- order_payments deleted
-DELETE FROM order_payments USING picked p WHERE p.order_id = order_payments.order_id AND nth <= %(forgotten)s
---- order_reviews deleted
-DELETE FROM order_reviews USING picked p WHERE p.order_id = order_reviews.order_id AND nth <= %(forgotten)s
---- orders deleted
-DELETE FROM orders USING picked p WHERE p.order_id = orders.order_id AND nth <= %(forgotten)s
---- customers deleted
-DELETE FROM customers USING picked p WHERE p.customer_id = customers.customer_id AND nth <= %(forgotten)s
-
---- products deleted: what nobody ever bought
-DELETE FROM products WHERE product_id IN (
-    SELECT product_id FROM products, day
-    WHERE NOT EXISTS (SELECT FROM order_items i WHERE i.product_id = products.product_id)
-    ORDER BY md5(product_id || salt), product_id LIMIT %(unsold)s)
 
 --- order_items updated: garbage, a price below nothing
 UPDATE order_items i SET price = -price

@@ -24,7 +24,7 @@ SELECT pid, coalesce(xact_start, CASE WHEN state = 'active' THEN query_start END
        NOT (pg_has_role('pg_read_all_stats', 'USAGE') OR coalesce(pg_has_role(usesysid, 'USAGE'), false)) AS hidden
 FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
-  AND backend_type NOT IN ('autovacuum worker', 'walsender')
+  AND coalesce(backend_type, 'hidden') NOT IN ('autovacuum worker', 'walsender')
 ORDER BY began, pid"""
 _PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY gid"
 

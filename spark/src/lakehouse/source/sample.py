@@ -29,6 +29,13 @@ def write_sample(raw: Path, *, scale: float, seed: int = 42, overwrite: bool = F
     """
     if not isfinite(scale) or not _SCALES[0] <= scale <= _SCALES[1]:
         raise ParameterError(f"scale is {scale}.", allowed=f"{_SCALES[0]} to {_SCALES[1]:.0f}")
+    try:
+        return _sample(raw, scale, seed, overwrite=overwrite)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot be written: {error.strerror}.", where=str(error.filename or raw)) from error
+
+
+def _sample(raw: Path, scale: float, seed: int, *, overwrite: bool) -> dict[str, int]:
     marker = read_marker(raw)
     there = _files_there(raw)
     foreign = [path for path in there if not is_ours(path, marker)]
@@ -40,10 +47,7 @@ def write_sample(raw: Path, *, scale: float, seed: int = 42, overwrite: bool = F
         )
     if marker and not foreign and len(there) == len(TABLES) and marker.is_of(scale, seed):
         return marker.rows
-    try:
-        return _write(raw, scale, seed, foreign)
-    except OSError as error:
-        raise StoreUnavailable(f"cannot be written: {error.strerror}.", where=str(error.filename or raw)) from error
+    return _write(raw, scale, seed, foreign)
 
 
 def _files_there(raw: Path) -> list[Path]:

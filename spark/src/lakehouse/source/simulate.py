@@ -46,7 +46,7 @@ def simulate(url: str, *, changes: float, seed: int, schema: str = "olist") -> d
         for title, statement in _steps():
             cursor.execute(statement, parameters)
             table, _, operation = title.partition(":")[0].partition(" ")
-            if operation:
+            if operation:  # the others only prepare
                 setattr(counts[table], operation, getattr(counts[table], operation) + cursor.rowcount)
     return counts
 
