@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,8 +16,8 @@ from typing import Any
 import psycopg2
 import pytest
 
+from lakehouse.audit import lease_rows
 from lakehouse.audit.lease import hold
-from lakehouse.audit.lease_rows import lock_key
 from lakehouse.errors import AuditUnavailable, LakehouseError, LeaseHeld, LeaseLost
 
 pytestmark = pytest.mark.postgres
@@ -24,8 +25,9 @@ pytestmark = pytest.mark.postgres
 # A process that does what it is told, a line of JSON at a time: take at an instant, check, let go.
 WORKER = """
 import json, sys, time
+from lakehouse.audit import lease_rows
 from lakehouse.audit.lease import hold
-from lakehouse.audit.lease_rows import lock_key
+
 from lakehouse.errors import LakehouseError
 url, lease = sys.argv[1], None
 for line in sys.stdin:
@@ -191,6 +193,15 @@ def test_of_two_attempts_that_replace_a_first_one_the_latest_ends_up_holding(wor
         third.ask("release")
 
 
+def test_a_holder_is_not_ended_for_what_was_seen_of_an_earlier_one(audit_url, ask):
+    with hold(audit_url, ["olist"], "r1", 1) as lease, hold(audit_url, ["other"], "r1", 2) as later:
+        with later._connection.cursor() as cursor:
+            found = lease_rows.holder(cursor, "olist")
+            lease_rows.fence_off(cursor, "olist", dataclasses.replace(found, fence=found.fence - 1))
+            lease_rows.fence_off(cursor, "olist", dataclasses.replace(found, backend_pid=1))
+        lease.check()
+
+
 def test_waiting_for_another_run_ends_when_it_lets_go(worker, audit_url):
     holder = worker()
     holder.hold("r1", 1)
@@ -245,7 +256,7 @@ def test_a_session_ended_by_the_server_is_a_lost_lease(audit_url, ask):
 
 def test_a_session_that_has_locked_and_says_nothing_is_reported_as_such(audit_url, ask, monkeypatch):
     monkeypatch.setattr("lakehouse.audit.lease.TAKEOVER_SECONDS", 0.3)
-    ask("SELECT pg_advisory_lock(%s)", lock_key("olist"))
+    ask("SELECT pg_advisory_lock(%s)", lease_rows.lock_key("olist"))
     ((pid,),) = ask("SELECT pg_backend_pid()")
     with pytest.raises(LeaseHeld, match=f"process {pid} of the database server"):
         hold(audit_url, ["olist"], "r1", 1)

@@ -38,6 +38,8 @@ def test_the_shipped_schema_is_applied_once_and_then_there_is_nothing_to_do(data
 
 
 def test_processes_at_once_apply_every_file_once(database, folder, ask):
+    slow = "SELECT pg_sleep(0.3);\n" + (folder / "0001_one.sql").read_text()
+    (folder / "0001_one.sql").write_text(slow)
     code = (
         "import sys, time; from pathlib import Path; from lakehouse.audit.migrate import migrate\n"
         "time.sleep(max(0, float(sys.argv[3]) - time.time()))\n"

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 import pytest
 
 from lakehouse.audit.log import Audit
+from lakehouse.audit.process import Process
 
 pytestmark = pytest.mark.postgres
 
 WORKER = """
 import sys, time
 from lakehouse.audit.log import Audit
+from lakehouse.audit.process import Process
 audit = Audit(sys.argv[1])
 audit.start_run(sys.argv[2], "olist", 1, "cli")
 audit.table_started(sys.argv[2], 1, "silver", "olist.silver.orders")
@@ -106,3 +108,19 @@ def test_finished_rows_are_left_as_they_are(audit: Audit, ask, worker):
     worker.wait()
     assert audit.repair("r2", 1, held=["olist", "olist.silver.orders"]) == []
     assert states(ask) == [("SKIPPED", None), ("FAILED", "its own words")]
+
+
+@pytest.mark.parametrize("word", ["SKIPPED", "FAILED"])
+def test_a_row_that_is_finished_while_it_is_looked_at_keeps_its_own_end(
+    audit: Audit, audit_url, ask, worker, monkeypatch, word
+):
+    def finish_meanwhile(_: Process) -> bool:
+        with Audit(audit_url) as other:
+            other.table_failed("r1", 1, "silver", "olist.silver.orders", "its own words")
+            other.finish_run("r1", 1, word, "its own words")
+        return True
+
+    monkeypatch.setattr(Process, "is_gone", finish_meanwhile)
+    assert audit.repair("r2", 1) == []
+    assert ("FAILED", "its own words") in states(ask)
+    assert not [error for _, error in states(ask) if error == ENDED]

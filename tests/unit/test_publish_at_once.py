@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -70,9 +70,10 @@ def test_two_threads_that_publish_the_same_versions_make_one_publication(folder,
     assert raw(folder).names() == ["0000000001.json"]
 
 
-def test_a_publication_whose_answer_was_lost_is_not_made_twice(bucket, raw):
+@pytest.mark.parametrize("answer", [None, 503], ids=["hangs_up", "busy"])
+def test_a_publication_whose_answer_was_lost_is_not_made_twice(bucket, raw, answer):
     publish(bucket, "olist", "r1", {"t": 1})
-    with losing_answers_to_put(bucket.s3_endpoint) as (url, lost):
+    with losing_an_answer(bucket.s3_endpoint, answer, lambda: None) as (url, lost):
         through = bucket.model_copy(update={"s3_endpoint": url})
         try:
             given = publish(through, "olist", "r2", {"t": 2})
@@ -83,9 +84,22 @@ def test_a_publication_whose_answer_was_lost_is_not_made_twice(bucket, raw):
     assert raw(bucket).names() == ["0000000001.json", "0000000002.json"]
 
 
+def test_a_publication_is_known_as_ones_own_even_when_another_has_followed_it(bucket, raw):
+    def another() -> None:
+        publish(bucket, "olist", "r3", {"t": 3})
+
+    with losing_an_answer(bucket.s3_endpoint, 503, another) as (url, lost):
+        given = publish(bucket.model_copy(update={"s3_endpoint": url}), "olist", "r2", {"t": 2})
+    assert lost == [200]
+    assert (given.number, given.run_id) == (1, "r2")
+    assert raw(bucket).names() == ["0000000001.json", "0000000002.json"]
+
+
 @contextmanager
-def losing_answers_to_put(endpoint: str) -> Iterator[tuple[str, list[int]]]:
-    """A proxy that passes the first PUT on and hangs up instead of answering; its URL and the status it swallowed."""
+def losing_an_answer(
+    endpoint: str, answer: int | None, meanwhile: Callable[[], None]
+) -> Iterator[tuple[str, list[int]]]:
+    """A proxy that passes the first PUT on, and then hangs up or answers otherwise; its URL and the lost status."""
     lost: list[int] = []
 
     class Proxy(BaseHTTPRequestHandler):
@@ -95,14 +109,19 @@ def losing_answers_to_put(endpoint: str) -> Iterator[tuple[str, list[int]]]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             upstream = HTTPConnection(endpoint.removeprefix("http://"))
             upstream.request(self.command, self.path, body, dict(self.headers))
-            answer = upstream.getresponse()
-            content = answer.read()
+            given = upstream.getresponse()
+            content = given.read()
             if self.command == "PUT" and not lost:
-                lost.append(answer.status)
+                lost.append(given.status)
+                meanwhile()
                 self.close_connection = True
+                if answer:
+                    self.send_response(answer)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
                 return
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
+            self.send_response(given.status)
+            for name, value in given.getheaders():
                 if name.lower() not in ("content-length", "connection", "transfer-encoding", "server", "date"):
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))

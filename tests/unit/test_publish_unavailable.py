@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from lakehouse.errors import SettingsError, StoreUnavailable
+from lakehouse.objects import read_json, store
 from lakehouse.publish.store import current, publish
 from lakehouse.settings import Settings
 from lakehouse.stack.ports import free_port
@@ -81,6 +82,16 @@ NOT_A_STORE = {
     "login_page": b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>",
     "garbage": b"SSH-2.0-OpenSSH_9.2\r\n",
 }
+
+
+@pytest.mark.parametrize("path", ["a.json", "NoSuchKey.json", "404/a.json"])
+def test_a_missing_object_is_told_from_a_missing_bucket_and_from_a_page_that_is_not_found(bucket, folder, path):
+    assert read_json(store(bucket, "ops"), path) is None
+    assert read_json(store(folder, "ops"), path) is None
+    with pytest.raises(StoreUnavailable, match="NoSuchBucket"):
+        read_json(store(bucket.model_copy(update={"lake": "s3a://no-such-bucket-{layer}"}), "ops"), path)
+    with answering(NOT_A_STORE["not_found_page"]) as url, pytest.raises(StoreUnavailable, match="404"):
+        read_json(store(bucket.model_copy(update={"s3_endpoint": url}), "ops"), path)
 
 
 @pytest.mark.parametrize("answer", NOT_A_STORE.values(), ids=NOT_A_STORE.keys())
