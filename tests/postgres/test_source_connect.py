@@ -29,7 +29,7 @@ def error_of(kind, url):
         pass
     assert type(caught.value) is kind
     shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
-    for secret in (CANARY, quote(CANARY, safe=""), url):
+    for secret in ("canary", url):
         assert secret not in shown
     return str(caught.value)
 
@@ -54,7 +54,7 @@ def test_a_source_that_is_down_may_come_back(database):
 
 
 @pytest.mark.parametrize(
-    "url", [f"postgresql://u:{CANARY}@[::1/x", f"nonsense {CANARY}", f"password={CANARY} nonsense"]
+    "url", ["postgresql://u:canary@[::1/x", "postgresql://u:canary%@h/x", "nonsense canary", "password=canary nonsense"]
 )
 def test_a_url_that_cannot_be_read_is_not_shown(url):
     assert "cannot be read" in error_of(SourceError, url)

@@ -157,6 +157,9 @@ def test_repeated_rows_without_a_key_are_kept_as_often_as_the_file_has_them(data
     assert stored("geolocation") == in_file(path, table)
     after = stored("geolocation", stamps=True)
     assert (loaded.inserted, loaded.deleted) == ((after - before).total(), (before - after).total()) == (3, 3)
+    write_csv(path, [header, first, *rest])
+    setup_source(database, raw)
+    assert stored("geolocation") == in_file(path, table)
 
 
 @pytest.mark.parametrize("name", ["sellers", "geolocation"])
