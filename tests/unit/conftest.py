@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -15,10 +14,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from lakehouse.settings import Settings
+from lakehouse.stack.minio import find_minio
 from lakehouse.stack.ports import free_port
 
 KEYS = {"s3_access_key": "lakehouse-jobs", "s3_secret_key": "canary-secret-key"}
-MINIO = shutil.which("minio") or str(Path.home() / ".cache" / "lakehouse" / "minio" / "minio")
+CACHE = Settings(_env_file=None).cache
 
 
 def client(settings: Settings):
@@ -107,7 +107,8 @@ def _wait_for(port: int) -> None:
 @pytest.fixture
 def minio(tmp_path: Path) -> Iterator[Settings]:
     """Settings with a real MinIO of this test's own and its bucket `ops`."""
-    if not Path(MINIO).exists():
+    program = find_minio(CACHE.expanduser())
+    if program is None:
         pytest.skip("no minio on PATH and none built yet: `make up` builds it")
     folder = tmp_path / "minio"
     folder.mkdir()
@@ -116,7 +117,7 @@ def minio(tmp_path: Path) -> Iterator[Settings]:
     addresses = ["--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{console}"]
     with (tmp_path / "minio.log").open("w") as log:
         server = subprocess.Popen(
-            [MINIO, "server", "--quiet", *addresses, str(folder)], env=environment, stdout=log, stderr=log
+            [str(program), "server", "--quiet", *addresses, str(folder)], env=environment, stdout=log, stderr=log
         )
     settings = Settings(_env_file=None, lake="s3a://{layer}", s3_endpoint=f"http://127.0.0.1:{port}", **KEYS)
     try:
