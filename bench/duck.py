@@ -68,8 +68,9 @@ class Lake:
             cursor.copy_expert(f"COPY (SELECT * FROM olist.{table} WHERE {where}) TO STDOUT (FORMAT csv)", file)
             file.flush()
             self.duck.execute(
-                f"CREATE OR REPLACE TABLE batch AS FROM read_csv(?, header = false, columns = {columns}, "
-                "delim = ',', quote = '\"', escape = '\"', allow_quoted_nulls = false, auto_detect = false)",
+                "CREATE OR REPLACE TABLE batch AS FROM read_csv("
+                f"?, header = false, columns = {columns}, auto_detect = false, "
+                "delim = ',', quote = '\"', escape = '\"', new_line = '\\n', allow_quoted_nulls = false)",
                 [file.name],
             )
         return int(self.duck.table("batch").count("*").fetchall()[0][0])

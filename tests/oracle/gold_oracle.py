@@ -158,7 +158,7 @@ def take(con: duckdb.DuckDBPyConnection, url: str, errors: Collection[str] = ERR
                 cursor.copy_expert(f"COPY olist.{table} TO STDOUT (FORMAT csv)", out)
             rows = (
                 f"FROM read_csv('{file}', header = false, columns = {columns}, delim = ',', quote = '\"', "
-                "escape = '\"', allow_quoted_nulls = false, auto_detect = false)"
+                "escape = '\"', new_line = '\\n', allow_quoted_nulls = false, auto_detect = false)"
             )
             give(con, table, rows)
     judge(con, errors, replay=replay)

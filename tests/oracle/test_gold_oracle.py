@@ -52,7 +52,7 @@ def shop() -> Rows:
         ],
         "order_payments": [("o1", 1, "boleto", 1, "30.00", LOAD), ("o1", 2, "voucher", 1, "4.00", LOAD)],
         "order_reviews": [
-            ("r1", "o1", 5, None, 'bom\n"sim"', "2018-01-06", "2018-01-08", LOAD),
+            ("r1", "o1", 5, None, 'bom\r\n"sim"', "2018-01-06", "2018-01-08", LOAD),
             ("r2", "o1", 2, "", None, "2018-01-06", "2018-01-06", LOAD),
         ],
     }
@@ -149,7 +149,7 @@ def test_figures_reckoned_by_hand(oracle: ModuleType) -> None:
         (Decimal("22.50"), 20180101, "p1"),
     ]
     assert fetch(con, "SELECT has_comment, comment_length, answer_days FROM gold.fact_reviews ORDER BY review_id") == [
-        (True, 9, 2),
+        (True, 10, 2),
         (False, 0, 0),
     ]
     assert fetch(con, "FROM gold.dim_customers") == [("u1", "01001", "sao paulo", "SP")]
