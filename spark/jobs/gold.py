@@ -1,0 +1,6 @@
+"""spark-submit this: the Gold layer of one pipeline."""
+
+from lakehouse.engine.job import main
+from lakehouse.specs import Layer
+
+main(Layer.GOLD)

@@ -1,0 +1,120 @@
+"""`lakehouse run`: layers of a pipeline in one Spark application, or none where nothing has changed."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lakehouse.audit.result import TableResult
+from lakehouse.cli.screen import console, notes, print_json, result_line, results_grid
+from lakehouse.errors import ParameterError, SpecError
+from lakehouse.settings import Settings, load_settings
+from lakehouse.specs import Catalog, Layer, load_catalog
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this module's verbs."""
+    app.command("run")(run_command)
+
+
+def catalog_of(settings: Settings, pipeline: str) -> Catalog:
+    """Load one pipeline's specs by its name."""
+    folder = settings.path(settings.pipelines) / pipeline
+    if not folder.is_dir() or folder.parent != settings.path(settings.pipelines):
+        known = sorted(path.name for path in settings.path(settings.pipelines).glob("*/") if path.is_dir())
+        raise SpecError(f'no pipeline is named "{pipeline}".', allowed=", ".join(known) or "none is there")
+    return load_catalog(folder)
+
+
+def new_run_id(pipeline: str) -> str:
+    """Return a run's id: pipeline, second, and four random characters."""
+    return f"{pipeline}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+
+
+def parse_moment(text: str | None, name: str) -> datetime | None:
+    """Read an ISO 8601 moment; one without an offset is UTC."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ParameterError(f'{name} is "{text}".', allowed="ISO 8601, such as 2018-08-01T00:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def run_command(
+    pipeline: Annotated[str, typer.Argument(help="Name of a pipeline folder.")],
+    layers: Annotated[str, typer.Option(help="Layers to run, in order.")] = "bronze,silver,gold",
+    tables: Annotated[str, typer.Option(help="Only these tables, by name, separated by commas.")] = "",
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Read and judge everything again.")] = False,
+    window_from: Annotated[
+        str | None, typer.Option("--from", help="Read again from this moment of the source.")
+    ] = None,
+    window_to: Annotated[str | None, typer.Option("--to", help="… up to this one, not included.")] = None,
+    publish: Annotated[bool, typer.Option(help="Publish when the gate is passed.")] = True,
+    run_id: Annotated[str | None, typer.Option(help="Id of the run; made up if none is given.")] = None,
+    attempt: Annotated[int, typer.Option(min=1, help="Which attempt of that run.")] = 1,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another run of these tables.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Bring a pipeline's tables up to date, then publish them all at once."""
+    from lakehouse.engine.app import Request, run  # pyspark only from here on
+    from lakehouse.engine.context import Options
+
+    settings = load_settings()
+    catalog = catalog_of(settings, pipeline)
+    catalog.need_sound()
+    options = Options(full_refresh, parse_moment(window_from, "--from"), parse_moment(window_to, "--to"))
+    if options.window_from and options.window_to and options.window_from >= options.window_to:
+        raise ParameterError(f"the window ends ({window_to}) before it begins ({window_from}).")
+    request = Request(
+        run_id=run_id or new_run_id(pipeline),
+        attempt=attempt,
+        layers=parse_layers(layers),
+        tables=tuple(name for name in tables.split(",") if name),
+        publish=publish,
+        options=options,
+        wait_seconds=wait,
+    )
+
+    def tell(result: TableResult) -> None:
+        notes.print(result_line(result))
+
+    outcome = run(settings, catalog, request, tell)
+    if as_json:
+        print_json(
+            {
+                "run_id": outcome.run_id,
+                "tables": [asdict(result) for result in outcome.results],
+                "failures": {name: str(error) for name, error in outcome.failures.items()},
+                "publication": outcome.manifest.as_dict() if outcome.manifest else None,
+            }
+        )
+    else:
+        console.print(results_grid(outcome.results))
+        if outcome.manifest:
+            fresh = outcome.manifest.number != outcome.published_before
+            word = "published as" if fresh else "nothing new; still publication"
+            console.print(f"{word} {outcome.manifest.number}   lakehouse runs show {outcome.run_id}")
+    for error in outcome.failures.values():
+        raise error
+
+
+def parse_layers(text: str) -> tuple[Layer, ...]:
+    """Read a list of layers."""
+    known = {layer.value: layer for layer in Layer}
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
+        raise ParameterError(f'--layers is "{text}".', allowed=", ".join(known))
+    return tuple(known[name] for name in names)
+
+
+def folder_of_lake(settings: Settings) -> Path | str:
+    """Return where a person finds the tables."""
+    return settings.table_uri("<layer>")

@@ -1,0 +1,1 @@
+"""Everything that runs on Spark; no other package imports pyspark."""

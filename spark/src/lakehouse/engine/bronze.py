@@ -1,0 +1,132 @@
+"""Bronze: what the source said, a window at a time; the horizon lies in the commit that holds the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.audit.result import Drift, Ledger, TableResult
+from lakehouse.engine import delta
+from lakehouse.engine.bronze_rows import not_yet_held, tombstones, with_operation, with_origin
+from lakehouse.engine.context import Context
+from lakehouse.engine.drift import find_drift, need_contract_columns, need_watermarks
+from lakehouse.engine.failures import translated
+from lakehouse.engine.jdbc import page_ranges, read_rows, window_predicate
+from lakehouse.engine.window import Window, choose_window, horizon_of, micros
+from lakehouse.lake import TableState, live_keys, missing_keys
+from lakehouse.source.connect import reading
+from lakehouse.source.describe import Column, columns
+from lakehouse.source.horizon import Horizon
+from lakehouse.source.keys import bucket_counts, keys_in
+from lakehouse.source.window import WindowCount, count_window
+from lakehouse.specs import Layer, Silver, Table
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run found before it reads: the window, what it holds, which keys are gone, how the source has changed."""
+
+    block: Silver
+    uri: str
+    application: str
+    state: TableState | None
+    window: Window
+    count: WindowCount
+    columns: Sequence[Column]
+    drift: list[Drift]
+    gone: Sequence[tuple[str, ...]]
+
+    @property
+    def unstamped(self) -> int:
+        """Return how many rows without a watermark are to be looked at."""
+        return self.count.without_watermark if self.block.on_null_watermark != "fail" else 0
+
+
+def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) -> TableResult:
+    """Append one window's rows and the tombstones of vanished keys; SKIPPED, without a commit, if there are none."""
+    name = f"{table.pipeline}.{Layer.BRONZE}.{table.name}"
+    with context.phase("plan"):
+        plan = make_plan(table, block, context, horizon)
+    note = f"{plan.count.held} rows at or after the horizon wait" if plan.count.held else ""
+    result = TableResult(
+        table=name, layer=Layer.BRONZE, status="SUCCESS", contract_version=table.version,
+        window_from=plan.window.low, window_to=plan.window.high, drift=plan.drift, note=note,
+    )  # fmt: skip
+    if plan.state is not None and not (plan.count.rows or plan.gone or plan.unstamped):
+        return replace(result, status="SKIPPED", note=note or "nothing in the window", phases=dict(context.phases))
+    with translated(name):
+        ledger = _write(table, plan, context, result)
+    state = context.lake.state(plan.uri, plan.application)
+    return replace(
+        result,
+        ledger=ledger,
+        rows_out=ledger.inserted + ledger.deleted,
+        version_written=state.version if state else None,
+        phases=dict(context.phases),
+    )
+
+
+def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -> Plan:
+    """Look at the source and at Bronze without reading rows or starting Spark."""
+    uri, application = context.lake.bronze(table), f"bronze:{table.name}"
+    bronze = context.lake.open(uri)
+    state = context.lake.state(uri, application)
+    previous = horizon_of(state, uri)
+    window = choose_window(block, context.options, previous, horizon.at)
+    url = context.settings.connection_url(context.catalog.pipeline.connection)
+    found = columns(url, *block.source.split("."))
+    need_contract_columns(table, block, found)
+    drift = find_drift(table, block, found, bronze)
+    with reading(url) as connection:
+        count = count_window(connection, block.source, block.watermark, window.low, window.high)
+    need_watermarks(table, block, count)
+    gone = _gone(table, block, context, url, window) if block.deletes == "key-scan" and window.moves and state else []
+    return Plan(block, uri, application, state, window, count, found, drift, gone)
+
+
+def _gone(table: Table, block: Silver, context: Context, url: str, window: Window) -> list[tuple[str, ...]]:
+    """Return the keys that Silver still holds although the source does not."""
+    silver = context.lake.open(context.lake.of(table))
+    if silver is None:
+        return []
+    schema, name = block.source.split(".")
+    live = live_keys(silver, context.lake.open(context.lake.quarantine(table)), table.key)
+    return missing_keys(
+        live,
+        lambda: bucket_counts(url, schema, name, table.key, block.watermark, window.high),
+        lambda buckets: keys_in(url, schema, name, table.key, buckets),
+    )
+
+
+def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> Ledger:
+    seen = Observation()
+    rows = _window_rows(plan, context).observe(seen, F.count(F.lit(1)).alias("rows"))
+    if plan.state is not None and (plan.window.reread or plan.unstamped):
+        bronze = delta.read(context.spark, plan.uri)
+        rows = not_yet_held(rows, bronze, plan.block.watermark, plan.window)
+    if plan.gone:
+        marks = tombstones(rows, table.key, plan.gone, plan.block.watermark, plan.window.high)
+        rows = rows.unionByName(marks)
+    source = f"{context.catalog.pipeline.connection}:{plan.block.source}"
+    rows = with_origin(rows, context.run_id, context.started, source)
+    # What was asked for moves no horizon: its commit is told apart by the run, not by the table.
+    application = plan.application if plan.window.moves else f"{plan.application}:{context.run_id}"
+    commit = context.commit(application, micros(plan.window.high), result)
+    with context.phase("write"):
+        delta.append(rows, plan.uri, commit, evolve=any(each.action == "evolve" for each in plan.drift))
+    _, written = context.lake.appended(plan.uri, application, commit.number)
+    read, marked = int(seen.get["rows"]), len(plan.gone)
+    return Ledger(rows_in=read + marked, inserted=written - marked, deleted=marked, duplicate=read + marked - written)
+
+
+def _window_rows(plan: Plan, context: Context) -> DataFrame:
+    url = context.settings.connection_url(context.catalog.pipeline.connection)
+    block, count, window = plan.block, plan.count, plan.window
+    inside = window_predicate(block.watermark, window.low, window.high, without_watermark=bool(plan.unstamped))
+    parts = min(8, -(-count.rows // block.rows_per_partition))
+    predicates = [f"{inside} AND {pages}" for pages in page_ranges(count.pages, parts)]
+    rows = read_rows(context.spark, url, block.source, plan.columns, predicates, block.fetch_size)
+    return with_operation(rows, block)

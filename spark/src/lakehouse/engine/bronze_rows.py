@@ -1,0 +1,62 @@
+"""The rows of a Bronze commit: a window of the source, less what is held already, and tombstones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pyspark.sql import Column as Expression
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.engine import delta
+from lakehouse.engine.window import Window
+from lakehouse.specs import Silver
+
+UPSERT, DELETE = "upsert", "delete"
+
+
+def with_operation(rows: DataFrame, block: Silver) -> DataFrame:
+    """Add `_op`: a row of a source that flags its deletes is a tombstone when the flag is set."""
+    if block.deleted_flag is None:
+        return rows.withColumn("_op", F.lit(UPSERT))
+    return rows.withColumn("_op", F.when(F.col(block.deleted_flag), DELETE).otherwise(UPSERT))
+
+
+def not_yet_held(rows: DataFrame, bronze: DataFrame, watermark: str, window: Window) -> DataFrame:
+    """Leave out rows that Bronze holds with the same content, whatever brought them before.
+
+    Columns that Bronze lacks so far count as NULL there, so a row with a value in one is new.
+    """
+    names = [name for name in rows.columns if name != "_op"]
+    for name in names:
+        if name not in bronze.columns:
+            bronze = bronze.withColumn(name, F.lit(None).cast(rows.schema[name].dataType))
+        bronze = bronze.withColumn(name, F.col(name).cast(rows.schema[name].dataType))
+    stretch: Expression = F.col(watermark) < F.lit(window.high)
+    if window.low is not None:
+        stretch = stretch & (F.col(watermark) >= F.lit(window.low))
+    held = bronze.where(stretch | F.col(watermark).isNull())
+    content = F.expr(delta.row_hash([*names, "_op"])).alias("_content")
+    return rows.withColumn("_content", content).join(held.select(content), "_content", "left_anti").drop("_content")
+
+
+def tombstones(
+    rows: DataFrame, key: Sequence[str], gone: Sequence[tuple[str, ...]], watermark: str, at: datetime
+) -> DataFrame:
+    """Return one row a vanished key in the shape of `rows`, stamped with the horizon: no better moment is known."""
+    keys = rows.sparkSession.createDataFrame(list(gone), ", ".join(f"`{name}` string" for name in key))
+    values = {name: F.col(name) for name in key} | {watermark: F.lit(at), "_op": F.lit(DELETE)}
+    return keys.select(
+        *[values.get(field.name, F.lit(None)).cast(field.dataType).alias(field.name) for field in rows.schema.fields]
+    )
+
+
+def with_origin(rows: DataFrame, run_id: str, ingested_at: datetime, source: str) -> DataFrame:
+    """Add `_run_id`, `_ingested_at` and `_source`."""
+    return rows.select(
+        "*",
+        F.lit(run_id).alias("_run_id"),
+        F.lit(ingested_at).alias("_ingested_at"),
+        F.lit(source).alias("_source"),
+    )

@@ -1,0 +1,83 @@
+"""What one table's work is given: its session, the lake, the run, and leave to commit."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pyspark.sql import SparkSession
+
+from lakehouse.audit.result import TableResult
+from lakehouse.engine.delta import Commit
+from lakehouse.lake import Lake
+from lakehouse.settings import Settings
+from lakehouse.specs import Catalog, Table
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person asked of a run beyond the usual: read all again, or a window of the source's clock."""
+
+    full_refresh: bool = False
+    window_from: datetime | None = None
+    window_to: datetime | None = None
+    replay: bool = False
+
+    @property
+    def rereads(self) -> bool:
+        """Whether rows that Bronze may already hold are read again."""
+        return self.full_refresh or self.window_from is not None or self.window_to is not None
+
+
+@dataclass
+class Context:
+    """The surroundings of one table's work; `guard` raises LeaseLost when this attempt may no longer commit."""
+
+    open_session: Callable[[], SparkSession]
+    settings: Settings
+    catalog: Catalog
+    lake: Lake
+    run_id: str
+    guard: Callable[[], None]
+    options: Options = Options()
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    phases: dict[str, float] = field(default_factory=dict)
+    _session: SparkSession | None = None
+
+    @property
+    def spark(self) -> SparkSession:
+        """Return this table's own session, started on first use: a table with nothing to do needs no JVM."""
+        if self._session is None:
+            with self.phase("session"):
+                self._session = self.open_session()
+        return self._session
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure the seconds of a part of the work."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phases[name] = round(self.phases.get(name, 0.0) + time.monotonic() - began, 3)
+
+    def commit(self, application: str, number: int, result: TableResult) -> Commit:
+        """Return the commit's identity and its note, after asking whether this attempt may still commit."""
+        self.guard()
+        note = {"run_id": self.run_id, "result": json.loads(result.as_json())}
+        return Commit(application, number, json.dumps(note, separators=(",", ":")))
+
+    def skipped(self, table: Table, layer: str, note: str) -> TableResult:
+        """Return the result of a table that had nothing to do."""
+        return TableResult(
+            table=f"{table.pipeline}.{layer}.{table.name}",
+            layer=layer,
+            status="SKIPPED",
+            phases=dict(self.phases),
+            contract_version=table.version,
+            note=note,
+        )

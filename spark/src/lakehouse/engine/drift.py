@@ -1,0 +1,114 @@
+"""The source's columns against the contract's and Bronze's: what is taken, what stops the run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+from deltalake import DeltaTable
+
+from lakehouse.audit.result import Drift
+from lakehouse.engine.cast import is_lossless
+from lakehouse.errors import SchemaChanged, SourceError, did_you_mean
+from lakehouse.source.describe import Column
+from lakehouse.source.window import WindowCount
+from lakehouse.specs import Silver, Table
+from lakehouse.specs.expressions import columns_of_expression
+
+_SPARK = {
+    "smallint": "smallint", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date",
+    "real": "float", "double precision": "double",
+}  # fmt: skip
+_DELTA = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}
+
+
+def spark_type(postgres: str) -> str:
+    """Return the Spark type that a source column is carried in; a type with no exact counterpart travels as text."""
+    name = postgres.lower()
+    if name in _SPARK:
+        return _SPARK[name]
+    if name.startswith("timestamp"):
+        return "timestamp" if name.endswith("with time zone") else "timestamp_ntz"
+    sized = re.fullmatch(r"numeric\((\d+)(?:,(\d+))?\)", name)
+    if sized and int(sized[1]) <= 38:
+        return f"decimal({sized[1]},{sized[2] or 0})"
+    return "string"
+
+
+def source_columns(table: Table, block: Silver) -> set[str]:
+    """Return the source columns that a Silver table is made from."""
+    looked_up = {name for reference in block.references for name in reference.columns}
+    needed = {block.watermark, *([block.deleted_flag] if block.deleted_flag else [])}
+    for column in table.columns:
+        if column.expression:
+            needed |= columns_of_expression(column.expression)
+        elif column.name not in looked_up:
+            needed.add(column.name)
+    return needed
+
+
+def need_contract_columns(table: Table, block: Silver, found: Sequence[Column]) -> None:
+    """Raise SchemaChanged naming every column that the contract needs and the source lacks."""
+    names = [column.name for column in found]
+    missing = sorted(source_columns(table, block) - set(names))
+    if missing:
+        hints = "".join(f" {name}:{did_you_mean(name, names)}" for name in missing if did_you_mean(name, names))
+        raise SchemaChanged(
+            f"the source table {block.source} lacks {', '.join(missing)}.{hints}",
+            where=table.full_name,
+            allowed=", ".join(names),
+            remedy=f"restore the column, or change {table.path.name}.",
+        )
+
+
+def need_watermarks(table: Table, block: Silver, count: WindowCount) -> None:
+    """Raise SourceError where the contract wants a run to stop at rows without, or ahead of, a watermark."""
+    if count.without_watermark and block.on_null_watermark == "fail":
+        raise SourceError(
+            f"{count.without_watermark} rows of {block.source} have no {block.watermark}.",
+            where=table.full_name,
+            remedy="stamp them, or set on_null_watermark: quarantine in the contract.",
+        )
+    if count.held and block.on_future_watermark == "fail":
+        raise SourceError(
+            f"{count.held} rows of {block.source} are stamped after the horizon.",
+            where=table.full_name,
+            remedy="correct them, or set on_future_watermark: hold in the contract.",
+        )
+
+
+def find_drift(table: Table, block: Silver, found: Sequence[Column], bronze: DeltaTable | None) -> list[Drift]:
+    """Return how the source differs from Bronze; raise SchemaChanged for what the table's policy does not take."""
+    if bronze is None:
+        return []
+    now = {column.name: spark_type(column.type) for column in found}
+    held = {name: kind for name, kind in bronze_columns(bronze).items() if not name.startswith("_")}
+    drift = [Drift(name, "added", "", now[name], "evolve") for name in now if name not in held]
+    drift += [Drift(name, "removed", held[name], "", "stop") for name in held if name not in now]
+    for name in held.keys() & now.keys():
+        if held[name] != now[name]:
+            takes = is_lossless(held[name], now[name])
+            drift.append(
+                Drift(name, "widened" if takes else "changed", held[name], now[name], "evolve" if takes else "stop")
+            )
+    refused = drift if block.schema_change == "freeze" else [each for each in drift if each.action == "stop"]
+    if refused:
+        diff = "; ".join(
+            f"{each.column} {each.kind} ({each.before or 'absent'} → {each.after or 'absent'})" for each in refused
+        )
+        raise SchemaChanged(
+            f"{block.source} has changed: {diff}.",
+            where=table.full_name,
+            allowed="nothing (schema_change: freeze)"
+            if block.schema_change == "freeze"
+            else "added columns and lossless widening",
+            remedy="restore the source, or migrate the Bronze table and the contract on purpose.",
+        )
+    return drift
+
+
+def bronze_columns(bronze: DeltaTable) -> dict[str, str]:
+    """Return a Delta table's columns as Spark types, in order."""
+    fields = json.loads(bronze.schema().to_json())["fields"]
+    return {each["name"]: _DELTA.get(str(each["type"]), str(each["type"])) for each in fields}

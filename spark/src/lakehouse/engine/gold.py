@@ -1,0 +1,203 @@
+"""Gold: tables made from Silver and Gold by their SQL, anew only for the keys that changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.audit.result import Ledger, TableResult
+from lakehouse.engine import delta
+from lakehouse.engine.affected import affected_keys, restricted
+from lakehouse.engine.context import Context
+from lakehouse.engine.failures import translated
+from lakehouse.engine.gold_rows import natural_key, shaped, unknown_member
+from lakehouse.engine.lookups import resolve
+from lakehouse.engine.reconcile import apply
+from lakehouse.engine.scd2 import surrogate_key, versions
+from lakehouse.errors import SpecError
+from lakehouse.lake import TableState
+from lakehouse.lake.inputs import Inputs, read_inputs, store_inputs
+from lakehouse.specs import Full, Incremental, Layer, Scd2, Table
+from lakehouse.specs.lint import find_input
+from lakehouse.specs.rules import quoted
+
+
+@dataclass(frozen=True)
+class Work:
+    """One Gold table's run: where it stands, what its inputs were and are."""
+
+    table: Table
+    context: Context
+    uri: str
+    state: TableState | None
+    before: Inputs | None
+    now: Inputs
+
+    @property
+    def whole(self) -> bool:
+        """Whether the table is computed from all of its inputs: the first time, by order, or when its SQL changed."""
+        return self.before is None or self.context.options.full_refresh or self.before.definition != self.now.definition
+
+    def location(self, name: str) -> str:
+        """Return where an input lies; an SCD2 table reads the history of its Silver table."""
+        other = find_input(self.context.catalog.tables, self.table, name)
+        if other is None:
+            raise SpecError(f'no table is named "{name}".', where=self.table.full_name)
+        history = isinstance(self.table.block, Scd2)
+        return self.context.lake.history(other) if history else self.context.lake.of(other)
+
+    def read(self, name: str) -> DataFrame:
+        """Return an input at the version that this run is made from."""
+        return delta.read(self.context.spark, self.location(name), self.now.versions[name])
+
+    def changed(self, name: str) -> bool:
+        """Whether an input has a version that the table has not taken in."""
+        return self.before is None or self.now.versions[name] > self.before.versions.get(name, -1)
+
+    def changes(self, name: str) -> DataFrame:
+        """Return the changed rows of an input since the table last took it in, before and after images alike."""
+        since = self.before.versions.get(name, -1) if self.before else -1
+        return delta.read_changes(self.context.spark, self.location(name), since + 1, self.now.versions[name])
+
+    @cached_property
+    def held(self) -> DataFrame:
+        """Return the table as it is."""
+        return delta.read(self.context.spark, self.uri)
+
+
+def run_gold(table: Table, context: Context) -> TableResult:
+    """Bring one Gold table up to date; SKIPPED when none of its inputs has changed."""
+    with context.phase("plan"):
+        work = find_work(table, context)
+    if work is None:
+        return context.skipped(table, Layer.GOLD, "an input has never been loaded")
+    if not work.whole and not any(work.changed(name) for name in work.now.versions):
+        return context.skipped(table, Layer.GOLD, "no input has changed")
+    with translated(table.full_name):
+        return _run(work)
+
+
+def find_work(table: Table, context: Context) -> Work | None:
+    """Return the table's work, or None while an input is missing."""
+    uri, settings = context.lake.of(table), context.settings
+    state = context.lake.state(uri, f"gold:{table.name}")
+    before = read_inputs(settings, table, state.number) if state and state.number is not None else None
+    now: dict[str, int] = {}
+    work = Work(table, context, uri, state, before, Inputs(now, _definition(table, context)))
+    for name in table.inputs:
+        found = context.lake.open(work.location(name))
+        if found is None:
+            return None
+        now[name] = found.version()
+    return work
+
+
+def _definition(table: Table, context: Context) -> str:
+    """Return a digest of what the table is made by: SQL, contract version, seeds."""
+    digest = hashlib.sha256(f"{table.version}\n{table.sql}\n{table.block!r}".encode())
+    for name in getattr(table.block, "seeds", []):
+        digest.update((context.catalog.folder / "seeds" / f"{name}.csv").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _run(work: Work) -> TableResult:
+    table, context = work.table, work.context
+    result = TableResult(
+        table=table.full_name, layer=Layer.GOLD, status="SUCCESS", contract_version=table.version,
+        versions_read=dict(work.now.versions),
+    )  # fmt: skip
+    match table.block:
+        case Scd2():
+            desired, held = _scd2(work, table.block)
+        case Incremental():
+            desired, held = _incremental(work, table.block)
+        case Full():
+            desired, held = _full(work, table.block), work.held if work.state else None
+        case _:
+            raise SpecError("no Gold table.", where=table.full_name)
+    if desired is None:
+        return context.skipped(table, Layer.GOLD, "the inputs' changes touch no key")
+    rows = shaped(desired, table)
+    number = store_inputs(context.settings, table, work.state.number or 0 if work.state else 0, work.now)
+    commit = context.commit(f"gold:{table.name}", number, result)
+    with context.phase("write"):
+        if held is None:
+            delta.append(rows, work.uri, commit)
+            _, inserted = context.lake.appended(work.uri, commit.application, number)
+            ledger = Ledger(rows_in=inserted, inserted=inserted)
+        else:
+            small = context.settings.small_batch_rows
+            ledger = apply(rows, held, work.uri, table.key, commit, table.full_name, small)
+    ledger.check(table.full_name)
+    state = context.lake.state(work.uri, f"gold:{table.name}")
+    return replace(
+        result,
+        ledger=ledger,
+        rows_out=ledger.inserted + ledger.updated + ledger.deleted,
+        version_written=state.version if state else None,
+        phases=dict(context.phases),
+    )
+
+
+def _sql(work: Work, view: Callable[[str], DataFrame], names: tuple[str, ...]) -> DataFrame:
+    """Run the table's SQL over its inputs as views of this table's own session."""
+    spark, block = work.context.spark, work.table.block
+    for name in names:
+        view(name).createOrReplaceTempView(name)
+    for name in getattr(block, "seeds", []):
+        path = work.context.catalog.folder / "seeds" / f"{name}.csv"
+        spark.read.option("header", "true").csv(str(path)).createOrReplaceTempView(name)
+    return spark.sql(str(work.table.sql))
+
+
+def _scd2(work: Work, block: Scd2) -> tuple[DataFrame | None, DataFrame | None]:
+    """Return the versions of the keys that changed, and the versions that the table holds of them."""
+    changes = _sql(work, work.read, work.table.inputs)
+    if work.whole:
+        made = versions(changes, block)
+        return made.unionByName(unknown_member(work.table, made)), work.held if work.state else None
+    name = block.changes_of
+    tail = _sql(work, work.changes, work.table.inputs).select(*block.key).where(_all_present(block.key)).distinct()
+    affected = tail.persist()
+    if affected.isEmpty():
+        return None, None
+    # The view names the history again: all changes of the affected keys, not only the new ones.
+    changes = _sql(work, work.read, (name,))
+    mine = changes.join(F.broadcast(affected), block.key, "left_semi")
+    return versions(mine, block), work.held.join(F.broadcast(affected), block.key, "left_semi")
+
+
+def _incremental(work: Work, block: Incremental) -> tuple[DataFrame | None, DataFrame | None]:
+    """Return the rows of the rebuild keys that changed, and the rows that the table holds of them."""
+    direct = tuple(dict.fromkeys([*block.inputs, *block.reads]))
+    if work.whole:
+        rows = _sql(work, work.read, direct)
+        held = work.held if work.state else None
+    else:
+        affected = affected_keys(work, block).persist()
+        if affected.isEmpty():
+            return None, None
+        views = restricted(work, block, affected)
+        rows = _sql(work, lambda name: views[name], direct).persist()
+        held = work.held.join(F.broadcast(affected), block.rebuild_by, "left_semi")
+    for lookup in block.lookups:
+        rows = resolve(rows, lookup, work.read(lookup.dimension), small=not work.whole)
+    return rows, held
+
+
+def _full(work: Work, block: Full) -> DataFrame:
+    rows = _sql(work, work.read, work.table.inputs)
+    if block.surrogate is None:
+        return rows
+    natural = [name for name in natural_key(work.table) if name in rows.columns]
+    rows = rows.withColumn(block.surrogate, surrogate_key([F.col(name) for name in natural]))
+    return rows.unionByName(unknown_member(work.table, rows))
+
+
+def _all_present(key: list[str]) -> Column:
+    return reduce(lambda left, right: left & right, [F.col(quoted(name)).isNotNull() for name in key])

@@ -1,0 +1,72 @@
+"""Reading a window of a source table over JDBC, side by side where it is large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import reduce
+from itertools import pairwise
+from urllib.parse import unquote, urlsplit
+
+from pyspark.sql import DataFrame, SparkSession
+
+from lakehouse.source.describe import Column
+
+# Types that JDBC carries without loss as they are; any other is read as its text.
+_PLAIN = ("smallint", "integer", "bigint", "text", "boolean", "date", "real", "double precision")
+_PLAIN_BEGINNINGS = ("character", "timestamp")
+
+
+def select_list(columns: Sequence[Column]) -> str:
+    """Return the SELECT list that pins every column to the type it had when it was described."""
+    return ", ".join(f'"{column.name}"::{_carried(column)} AS "{column.name}"' for column in columns)
+
+
+def _carried(column: Column) -> str:
+    name = column.type.lower()
+    if name in _PLAIN or name.startswith(_PLAIN_BEGINNINGS):
+        return "text" if name.startswith("character") else name
+    sized = name.startswith("numeric(") and int(name[8:].split(",")[0].rstrip(")")) <= 38
+    return name if sized else "text"
+
+
+def window_predicate(watermark: str, low: datetime | None, high: datetime, *, without_watermark: bool) -> str:
+    """Return SQL for `[low, high)`, and the rows that have no watermark if they are wanted."""
+    above = f"\"{watermark}\" >= '{low.isoformat()}' AND " if low else ""
+    window = f"({above}\"{watermark}\" < '{high.isoformat()}')"
+    return f'({window} OR "{watermark}" IS NULL)' if without_watermark else window
+
+
+def page_ranges(pages: int, parts: int) -> list[str]:
+    """Return predicates on the row's page that together hold every row once; the last is open above."""
+    if parts <= 1:
+        return ["TRUE"]
+    bounds = [pages * part // parts for part in range(parts)]
+    ranges = [f"ctid >= '({low},0)'::tid AND ctid < '({high},0)'::tid" for low, high in pairwise(bounds)]
+    return [*ranges, f"ctid >= '({bounds[-1]},0)'::tid"]
+
+
+def read_rows(
+    spark: SparkSession, url: str, table: str, columns: Sequence[Column], predicates: Sequence[str], fetch_size: int
+) -> DataFrame:
+    """Return the rows of `table` under each predicate, one JDBC partition each."""
+    schema, name = table.split(".")
+    parts = urlsplit(url)
+    reader = (
+        spark.read.format("jdbc")
+        .option("url", f"jdbc:postgresql://{parts.hostname}:{parts.port or 5432}{parts.path}")
+        .option("user", unquote(parts.username or ""))
+        .option("password", unquote(parts.password or ""))
+        .option("driver", "org.postgresql.Driver")
+        .option("fetchsize", str(fetch_size))
+        .option("preferTimestampNTZ", "true")
+        .option("ApplicationName", "lakehouse")
+        .option("connectTimeout", "10")
+        .option("socketTimeout", "300")
+        .option("options", "-c TimeZone=UTC")
+    )
+    queries = [
+        f'(SELECT {select_list(columns)} FROM "{schema}"."{name}" WHERE {predicate}) AS rows'
+        for predicate in predicates
+    ]
+    return reduce(DataFrame.union, [reader.option("dbtable", query).load() for query in queries])

@@ -1,0 +1,83 @@
+"""What spark-submit runs: one layer of a pipeline, its parameters as arguments, its settings from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lakehouse.audit.result import TableResult
+from lakehouse.cli.runs import catalog_of, parse_moment
+from lakehouse.cli.screen import result_line
+from lakehouse.engine.app import Outcome, Request, run
+from lakehouse.engine.context import Options
+from lakehouse.errors import LakehouseError
+from lakehouse.log import configure, redact, secrets_of
+from lakehouse.settings import load_settings
+from lakehouse.specs import Layer
+
+
+def parse(layer: Layer, words: Sequence[str]) -> argparse.Namespace:
+    """Read a job's arguments."""
+    parser = argparse.ArgumentParser(prog=f"{layer}.py", allow_abbrev=False)
+    parser.add_argument("--pipeline", required=True)
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--attempt", type=int, default=1)
+    parser.add_argument("--trigger", default="airflow")
+    parser.add_argument("--tables", default="", help="names separated by commas; all if empty")
+    parser.add_argument("--full-refresh", action="store_true")
+    parser.add_argument("--from", dest="window_from", default="")
+    parser.add_argument("--to", dest="window_to", default="")
+    parser.add_argument("--wait", type=float, default=0)
+    parser.add_argument("--result", type=Path, help="file that gets the outcome as JSON")
+    return parser.parse_args(words)
+
+
+def main(layer: Layer) -> None:
+    """Run one layer and exit with 0, or with the error's own code after one clear message."""
+    secrets: tuple[str, ...] = ()
+    arguments = parse(layer, sys.argv[1:])
+    try:
+        settings = load_settings()
+        secrets = secrets_of(settings)
+        configure(secrets)
+        catalog = catalog_of(settings, arguments.pipeline)
+        catalog.need_sound()
+        outcome = run(settings, catalog, _request(layer, arguments), lambda result: _tell(result, secrets))
+        if arguments.result:
+            arguments.result.write_text(as_json(outcome), "utf-8")
+        for error in outcome.failures.values():
+            raise error
+    except LakehouseError as error:
+        print(redact(f"error: {error}", secrets), file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+
+
+def _request(layer: Layer, arguments: argparse.Namespace) -> Request:
+    window = [parse_moment(arguments.window_from, "--from"), parse_moment(arguments.window_to, "--to")]
+    return Request(
+        run_id=arguments.run_id,
+        attempt=arguments.attempt,
+        trigger=arguments.trigger,
+        layers=(layer,),
+        tables=tuple(name for name in arguments.tables.split(",") if name),
+        publish=False,
+        options=Options(arguments.full_refresh, *window),
+        wait_seconds=arguments.wait,
+    )
+
+
+def _tell(result: TableResult, secrets: Sequence[str]) -> None:
+    print(redact(result_line(result), secrets), flush=True)
+
+
+def as_json(outcome: Outcome) -> str:
+    """Return the outcome as the JSON that a scheduler keeps."""
+    record = {
+        "run_id": outcome.run_id,
+        "tables": [json.loads(result.as_json()) for result in outcome.results],
+        "failures": {name: {"error": str(error), "heals": error.heals} for name, error in outcome.failures.items()},
+    }
+    return json.dumps(record, sort_keys=True)

@@ -1,0 +1,85 @@
+"""Rejected rows: kept once each with their raw payload, their origin and all their reasons, until they are released."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.types import StructType
+
+from lakehouse.engine import delta
+from lakehouse.engine.bronze_rows import UPSERT
+from lakehouse.engine.delta import ACTION, Commit
+from lakehouse.engine.judge import Judgement, reasons
+from lakehouse.engine.shape import RAW
+
+HELD, RELEASED = "quarantined", "released"
+FINGERPRINT = "_fingerprint"
+# Spark's own formats cut microseconds and leave out NULLs.
+_JSON = {
+    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
+    "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+    "ignoreNullFields": "false",
+}
+
+
+def rejected_rows(
+    judged: DataFrame, rules: Sequence[Judgement], key: Sequence[str], contract: str, run_id: str, seen: datetime
+) -> DataFrame:
+    """Return judged rows that failed, in the shape of the quarantine table, one row a payload."""
+    raw = [name for name in judged.columns if name.startswith(RAW)]
+    payload = F.to_json(F.struct(*[F.col(name).alias(name.removeprefix(RAW)) for name in raw]), _JSON)
+    joined_key = F.concat_ws("\x1f", *[F.col(RAW + name).cast("string") for name in key])
+    has_key = F.lit(True)
+    for name in key:
+        has_key = has_key & F.col(RAW + name).isNotNull()
+    origin = F.struct(*[F.col(f"_{name}").alias(name) for name in ("source", "run_id", "ingested_at")])
+    rows = judged.where("NOT _ok").select(
+        F.md5(payload.cast("binary")).alias("fingerprint"),
+        F.when(has_key, joined_key).alias("key"),
+        payload.alias("payload"),
+        reasons(rules, judged.columns).alias("reasons"),
+        origin.alias("origin"),
+        F.lit(contract).alias("contract_version"),
+        F.lit(HELD).alias("status"),
+        F.lit(seen).alias("first_seen"),
+        F.lit(seen).alias("last_seen"),
+        F.lit(run_id).alias("run_id"),
+    )
+    return rows.dropDuplicates(["fingerprint"])
+
+
+def keep(spark: SparkSession, uri: str, rows: DataFrame, commit: Commit, *, local: bool) -> None:
+    """Add rejected rows to a quarantine; one that is there already only gets its newest sight and reasons."""
+    held = delta.read(spark, uri).select("fingerprint", F.col("first_seen").alias("_first"))
+    rows = rows.join(held, "fingerprint", "left")
+    action = F.when(F.col("_first").isNull(), "insert").otherwise("update")
+    first = F.coalesce("_first", "first_seen")
+    actions = rows.withColumn(ACTION, action).withColumn("first_seen", first).drop("_first")
+    delta.merge_actions(spark, uri, actions, ["fingerprint"], commit, local=local)
+
+
+def held_rows(spark: SparkSession, uri: str, bronze: StructType) -> DataFrame:
+    """Return what is held, in the shape of Bronze rows with their `_fingerprint`, to be judged again."""
+    fields = StructType([field for field in bronze.fields if not field.name.startswith("_")])
+    held = delta.read(spark, uri).where(F.col("status") == HELD)
+    row = F.from_json("payload", fields, {**_JSON, "mode": "FAILFAST"})
+    return held.select(row.alias("row"), "origin", "fingerprint").select(
+        "row.*",
+        F.lit(UPSERT).alias("_op"),
+        F.col("origin.run_id").alias("_run_id"),
+        F.col("origin.ingested_at").alias("_ingested_at"),
+        F.col("origin.source").alias("_source"),
+        F.col("fingerprint").alias(FINGERPRINT),
+    )
+
+
+def release(spark: SparkSession, uri: str, judged: DataFrame, run_id: str, at: datetime, commit: Commit) -> None:
+    """Mark held rows that passed this time as released; called after the commit that took them in."""
+    passed = judged.where(F.col(FINGERPRINT).isNotNull() & F.col("_ok"))
+    passed = passed.select(F.col(FINGERPRINT).alias("fingerprint")).distinct()
+    rows = delta.read(spark, uri).join(F.broadcast(passed), "fingerprint", "left_semi")
+    changed = rows.withColumns({"status": F.lit(RELEASED), "last_seen": F.lit(at), "run_id": F.lit(run_id)})
+    delta.merge_actions(spark, uri, changed.withColumn(ACTION, F.lit("update")), ["fingerprint"], commit, local=False)

@@ -1,0 +1,60 @@
+"""Making a table equal to what it should be, by writing only the rows that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.audit.result import Ledger
+from lakehouse.engine import delta
+from lakehouse.engine.delta import ACTION, Commit
+from lakehouse.engine.latest import HASH
+from lakehouse.errors import GateFailed, LedgerUnbalanced
+
+
+def differences(desired: DataFrame, held: DataFrame, key: Sequence[str]) -> DataFrame:
+    """Return `desired` with an `_action`, and a delete for each row of `held` that it lacks.
+
+    Both hold the key and `_hash`; a delete's other columns are NULL.
+    """
+    before = held.select(*[F.col(name).alias(f"_held_{name}") for name in key], F.col(HASH).alias("_held_hash"))
+    same = [F.col(name) == F.col(f"_held_{name}") for name in key]
+    joined = desired.join(before, same, "full_outer")
+    action = (
+        F.when(F.col(HASH).isNull(), "delete")
+        .when(F.col("_held_hash").isNull(), "insert")
+        .when(F.col(HASH) == F.col("_held_hash"), "unchanged")
+        .otherwise("update")
+    )
+    identity = {name: F.coalesce(name, f"_held_{name}") for name in key}
+    columns = [identity.get(name, F.col(name)).alias(name) for name in desired.columns]
+    return joined.select(*columns, action.alias(ACTION))
+
+
+def apply(
+    desired: DataFrame, held: DataFrame, uri: str, key: Sequence[str], commit: Commit, table: str, small: int
+) -> Ledger:
+    """Write the differences in one commit, or none where there are none; returns what became of the rows."""
+    actions = differences(desired, held, key).persist()
+    identity = F.xxhash64(*key)
+    rows = actions.groupBy(ACTION).agg(F.count(F.lit(1)).alias("n"), F.count_distinct(identity).alias("keys")).collect()
+    counts = {row[ACTION]: row["n"] for row in rows}
+    if any(row["n"] != row["keys"] for row in rows):
+        raise GateFailed(
+            f"the SQL makes several rows for one key ({', '.join(key)}).", where=table,
+            remedy="aggregate before joining: a join multiplies rows.",
+        )  # fmt: skip
+    insert, update, gone = (counts.get(name, 0) for name in ("insert", "update", "delete"))
+    if update or gone:
+        changed = actions.where(F.col(ACTION) != "unchanged")
+        local = insert + update + gone <= small
+        written = delta.merge_actions(desired.sparkSession, uri, changed, key, commit, local=local)
+        if (written.inserted, written.updated, written.deleted) != (insert, update, gone):
+            raise LedgerUnbalanced(f"Delta wrote {written}, but {counts} were decided.", where=table)
+    elif insert:
+        delta.append(actions.where(F.col(ACTION) == "insert").drop(ACTION), uri, commit)
+    actions.unpersist()
+    total = sum(counts.values())
+    return Ledger(rows_in=total, inserted=insert, updated=update, deleted=gone, unchanged=counts.get("unchanged", 0))

@@ -1,0 +1,32 @@
+"""The Spark session of a driver."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import SettingsError
+from lakehouse.launch import spark_conf
+from lakehouse.settings import Settings
+from lakehouse.specs.pipeline import Spark
+
+
+def start_session(settings: Settings, spark: Spark, name: str) -> SparkSession:
+    """Start (or, under spark-submit, join) the driver's session; secrets go in after the JVM is up."""
+    if not any(settings.path(settings.jars).glob("delta-spark*.jar")):
+        raise SettingsError(
+            f"no jars in {settings.path(settings.jars)}.", remedy="`make install` gathers them from spark/pom.xml."
+        )
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(name)
+    for key, value in spark_conf(settings, spark).items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    if settings.lake.startswith("s3a://"):
+        hadoop = session.sparkContext._jsc.hadoopConfiguration()
+        hadoop.set("fs.s3a.access.key", settings.s3_access_key)
+        hadoop.set("fs.s3a.secret.key", settings.s3_secret_key.get_secret_value())
+    return session

@@ -1,0 +1,77 @@
+"""From Bronze columns to the contract's: raw values beside typed ones, looked-up columns, and whether parents exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.engine.cast import exact_cast, is_lossless
+from lakehouse.specs import Silver, Table
+from lakehouse.specs.rules import quoted
+
+RAW, FOUND = "_raw_", "_found_"
+
+
+def typed(batch: DataFrame, table: Table, block: Silver) -> DataFrame:
+    """Return the batch with every Bronze column as `_raw_<name>`, and the contract's columns beside them."""
+    looked_up = {name for reference in block.references for name in reference.columns}
+    raw_types = {field.name: field.dataType.simpleString() for field in batch.schema.fields}
+    raw = [F.col(name) if name.startswith("_") else F.col(name).alias(RAW + name) for name in batch.columns]
+    columns = []
+    for column in table.columns:
+        if column.name in looked_up:
+            continue
+        if column.expression:
+            # The expression speaks of source columns by their own names.
+            columns.append(F.expr(f"CAST({column.expression} AS {column.type})").alias(column.name))
+        else:
+            cast = exact_cast(quoted(column.name), raw_types[column.name], column.type, block.timezone)
+            columns.append(F.expr(cast).alias(column.name))
+    return batch.select(*raw, *columns)
+
+
+def cast_rules(batch: DataFrame, table: Table) -> dict[str, str]:
+    """Return for each column whose cast can fail the predicate that it has not."""
+    raw_types = {field.name: field.dataType.simpleString() for field in batch.schema.fields}
+    return {
+        column.name: f"{quoted(RAW + column.name)} IS NULL OR {quoted(column.name)} IS NOT NULL"
+        for column in table.columns
+        if not column.expression
+        and column.name in raw_types
+        and not is_lossless(raw_types[column.name], column.type)
+        and column.type != "string"
+        and (raw_types[column.name], column.type) not in {("timestamp_ntz", "timestamp"), ("date", "timestamp")}
+    }
+
+
+def with_references(rows: DataFrame, block: Silver, read: Callable[[str], DataFrame]) -> DataFrame:
+    """Add the columns that a contract takes over from other Silver tables; `read` gives a table by its name."""
+    for reference in block.references:
+        there = read(reference.table).select(
+            F.col(reference.key).alias("_there"),
+            *[F.col(theirs).alias(ours) for ours, theirs in reference.columns.items()],
+        )
+        rows = rows.join(F.broadcast(there), F.col(reference.on) == F.col("_there"), "left").drop("_there")
+    return rows
+
+
+def with_parents(rows: DataFrame, table: Table, read: Callable[[str], DataFrame], *, small: bool) -> DataFrame:
+    """Add `_found_<column>` for every foreign key: TRUE where the parent holds the value.
+
+    For a small batch only the parents' keys that it names are looked for, so that a parent is scanned, not shuffled.
+    """
+    for foreign in table.foreign_keys:
+        parents: DataFrame = read(foreign.table).select(F.col(foreign.key).alias("_parent"))
+        if small:
+            asked = rows.select(F.col(foreign.column).alias("_parent")).distinct()
+            parents = F.broadcast(parents.join(F.broadcast(asked), "_parent", "left_semi"))
+        parents = parents.withColumn(FOUND + foreign.column, F.lit(True))
+        rows = rows.join(parents, F.col(foreign.column) == F.col("_parent"), "left").drop("_parent")
+    return rows
+
+
+def found(column: str) -> Column:
+    """Return whether a foreign key's value was found; a NULL refers to nothing and is judged by `required`."""
+    return F.col(FOUND + column) | F.col(column).isNull()

@@ -1,0 +1,82 @@
+"""The quality gate: table-level checks of every table that differs from the published one, before it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import duckdb
+import sqlglot
+from deltalake import DeltaTable
+from sqlglot import exp
+
+from lakehouse.errors import GateFailed
+from lakehouse.lake import Lake
+from lakehouse.publish.manifest import Manifest
+from lakehouse.specs import Check, Layer, Table
+
+_UNIQUE_KEY = "key_unique"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found on one version of a table."""
+
+    table: str
+    version: int
+    check: str
+    severity: str
+    value: float
+    passed: bool
+
+
+def checks_of(table: Table, *, published: bool) -> list[Check]:
+    """Return the contract's checks; a Gold table that was never published is also checked for a unique key.
+
+    Later rows of it are held unique by the MERGE that writes them.
+    """
+    checks = list(table.checks)
+    if table.layer is Layer.GOLD and not published:
+        key = ", ".join(f"`{name}`" for name in table.key)
+        checks.append(Check(_UNIQUE_KEY, f"count(*) - count(DISTINCT {key})", "value = 0", "error"))
+    return checks
+
+
+def run_checks(table: Table, delta: DeltaTable, checks: Iterable[Check]) -> Iterator[CheckResult]:
+    """Run checks on a table's newest version with DuckDB."""
+    connection = duckdb.connect(config={"threads": "2"})
+    for check in checks:
+        query = sqlglot.transpile(f"SELECT {check.expression} AS value FROM rows", read="spark", write="duckdb")[0]
+        names = _columns(query, table)
+        connection.register("rows", delta.scan(columns=names))
+        (value,) = connection.execute(query).fetchone() or (None,)
+        passed = connection.execute(f"SELECT {check.predicate} FROM (SELECT ? AS value)", [value]).fetchone()
+        found = bool(passed and passed[0])
+        yield CheckResult(table.full_name, delta.version(), check.name, check.severity, float(value or 0), found)
+
+
+def _columns(query: str, table: Table) -> list[str]:
+    named = {column.name for column in sqlglot.parse_one(query, dialect="duckdb").find_all(exp.Column)}
+    return [name for name in table.column_names if name in named] or [table.key[0]]
+
+
+def judge_tables(lake: Lake, tables: Iterable[Table], current: Manifest | None) -> list[CheckResult]:
+    """Check each table whose version is not the published one."""
+    results: list[CheckResult] = []
+    for table in tables:
+        delta = lake.open(lake.of(table))
+        published = current.tables.get(table.full_name) if current else None
+        if delta is None or delta.version() == published:
+            continue
+        results += run_checks(table, delta, checks_of(table, published=published is not None))
+    return results
+
+
+def need_passed(results: Iterable[CheckResult]) -> None:
+    """Raise GateFailed naming every check of severity error that failed."""
+    failed = [each for each in results if not each.passed and each.severity == "error"]
+    if failed:
+        told = "; ".join(f"{each.table}: {each.check} is {each.value:g}" for each in failed)
+        raise GateFailed(
+            f"{told}.", remedy="readers still see the publication before; correct the table, then run again."
+        )

@@ -1,0 +1,128 @@
+"""Where tables lie and what their newest commits say of their own progress, read with deltalake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from lakehouse.errors import StateError, StoreUnavailable
+from lakehouse.settings import Settings
+from lakehouse.specs import Layer, Table
+
+HISTORY = "_history"
+
+
+@dataclass(frozen=True)
+class TableState:
+    """A table's newest version, and the number that its commits carry for one application id (None: never set)."""
+
+    version: int
+    number: int | None
+
+
+class Lake:
+    """The tables of one pipeline in the lake that the settings name."""
+
+    def __init__(self, settings: Settings, pipeline: str) -> None:
+        self.settings, self.pipeline = settings, pipeline
+
+    def uri(self, layer: str, name: str) -> str:
+        """Return where a table of a layer (or of `quarantine`) lies."""
+        return self.settings.table_uri(layer, self.pipeline, name)
+
+    def of(self, table: Table) -> str:
+        """Return where a table lies."""
+        return self.uri(table.layer, table.name)
+
+    def bronze(self, table: Table) -> str:
+        """Return where the Bronze table of a Silver table lies."""
+        return self.uri(Layer.BRONZE, table.name)
+
+    def history(self, table: Table) -> str:
+        """Return where every valid change of a Silver table is kept."""
+        return self.uri(Layer.SILVER, table.name + HISTORY)
+
+    def quarantine(self, table: Table) -> str:
+        """Return where a Silver table's rejected rows are kept."""
+        return self.uri("quarantine", table.name)
+
+    def open(self, uri: str) -> DeltaTable | None:
+        """Return a table at its newest version, or None where there is none.
+
+        Raises StateError when something lies there that cannot be read: an unreadable table is never taken for a new
+        one. Raises StoreUnavailable when the store does not answer.
+        """
+        try:
+            return DeltaTable(uri, storage_options=self._storage_options(uri))
+        except TableNotFoundError:
+            self._refuse_remains(uri)
+            return None
+        except DeltaError as error:
+            raise StateError(
+                f"the table's log cannot be read: {_first_line(error)}.",
+                where=uri,
+                remedy="restore the missing or damaged file under _delta_log; nothing was started over.",
+            ) from error
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the store does not answer: {_first_line(error)}.",
+                where=uri,
+                remedy="check LAKEHOUSE_S3_ENDPOINT and the jobs' key, or the disk; the run can be repeated.",
+            ) from error
+
+    def state(self, uri: str, application: str) -> TableState | None:
+        """Return version and progress of a table, or None where there is none yet."""
+        table = self.open(uri)
+        if table is None:
+            return None
+        return TableState(table.version(), table.transaction_version(application))
+
+    def appended(self, uri: str, application: str, number: int) -> tuple[int, int]:
+        """Return version and rows of the append that a table's newest commit was.
+
+        Raises StateError when the newest commit is not the one that carries this number: somebody else has written.
+        """
+        table = self.open(uri)
+        if table is None or table.transaction_version(application) != number:
+            raise StateError(
+                f"the commit {application} {number} was left out or overtaken by another writer.",
+                where=uri,
+                remedy="run again; nothing of this run is published.",
+            )
+        metrics = table.history(1)[0].get("operationMetrics", {})
+        return table.version(), int(metrics["numOutputRows"])
+
+    def _refuse_remains(self, uri: str) -> None:
+        """A folder with a log that holds no version is damage, not a new table."""
+        if "://" in uri:
+            return
+        log = Path(uri) / "_delta_log"
+        if any(log.glob("*.json")) or any(log.glob("*.parquet")):
+            raise StateError(
+                "there is a _delta_log, but no version of the table can be read from it.",
+                where=uri,
+                remedy="restore the log, or move the folder away to have the table made anew.",
+            )
+
+    def _storage_options(self, uri: str) -> dict[str, str] | None:
+        if "://" not in uri:
+            return None
+        settings = self.settings
+        return {
+            "AWS_ENDPOINT_URL": settings.s3_endpoint,
+            "AWS_REGION": settings.s3_region,
+            "AWS_ACCESS_KEY_ID": settings.s3_access_key,
+            "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key.get_secret_value(),
+            "AWS_ALLOW_HTTP": str(settings.s3_endpoint.startswith("http://")).lower(),
+            "conditional_put": "etag",
+            "timeout": "30s",
+            "max_retries": "3",
+            "retry_timeout": "30s",
+        }
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")

@@ -1,0 +1,44 @@
+"""What a window of a source table holds, before it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from psycopg2 import sql
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+
+@dataclass(frozen=True)
+class WindowCount:
+    """Rows inside the window, rows without a watermark, rows stamped at or after the horizon; pages of the table."""
+
+    rows: int
+    without_watermark: int
+    held: int
+    pages: int
+
+
+def count_window(
+    connection: extensions.connection, table: str, watermark: str, low: datetime | None, horizon: datetime
+) -> WindowCount:
+    """Count what `[low, horizon)` holds; `low` None is the beginning of time. Errors are those of the connection."""
+    schema, name = table.split(".")
+    column = sql.Identifier(watermark)
+    relation = sql.Identifier(schema, name)
+    above = sql.SQL("{} >= %(low)s AND").format(column) if low else sql.SQL("")
+    query = sql.SQL(
+        "SELECT (SELECT count(*) FROM {relation} WHERE {above} {column} < %(horizon)s),"
+        " (SELECT count(*) FROM {relation} WHERE {column} IS NULL),"
+        " (SELECT count(*) FROM {relation} WHERE {column} >= %(horizon)s),"
+        " (SELECT ceil(pg_relation_size(%(regclass)s::regclass) / current_setting('block_size')::numeric)::int)"
+    ).format(relation=relation, column=column, above=above)
+    with connection.cursor() as cursor:
+        regclass = relation.as_string(connection)
+        cursor.execute(query, {"low": low, "horizon": horizon, "regclass": regclass})
+        row = cursor.fetchone()
+    assert row is not None  # noqa: S101 - an aggregate query always gives one row
+    return WindowCount(*(int(value) for value in row))
