@@ -44,14 +44,31 @@ def _inputs(tables: dict[str, Table], table: Table, broken: Collection[str]) -> 
     for name in table.inputs:
         other = find_input(tables, table, name)
         if other is None and any(f"{table.pipeline}.{layer}.{name}" in broken for layer in Layer):
-            yield found(table, ":block", f'it reads "{name}", which has problems of its own.')
+            yield found(table, _anchor(table, name), f'it reads "{name}", which has problems of its own.')
         elif other is None:
             known = sorted({each.name for each in tables.values()} - {table.name})
-            yield found(table, ":block", f'it reads "{name}", and no table is named so.{did_you_mean(name, known)}')
+            hint = did_you_mean(name, known)
+            yield found(table, _anchor(table, name), f'it reads "{name}", and no table is named so.{hint}')
         elif isinstance(table.block, Scd2) and not getattr(other.block, "history", False):
             yield found(
                 table, ":block.changes_of", f'{other.full_name} has no "history: true", which an scd2 table is made of.'
             )
+
+
+def _anchor(table: Table, name: str) -> str:
+    """Return where a table names another one that it reads."""
+    match table.block:
+        case Silver(references=references):
+            places = {key.table: key.column for key in reversed(table.foreign_keys)}
+            places |= {each.table: f":block.references.{index}" for index, each in enumerate(references)}
+        case Scd2():
+            places = {name: ":block.changes_of"}
+        case Incremental(lookups=lookups, inputs=inputs):
+            places = {each.dimension: f":block.lookups.{index}" for index, each in enumerate(lookups)}
+            places |= {each: f":block.inputs.{each}" for each in inputs}
+        case _:
+            places = {name: ":block.inputs"}
+    return places.get(name, ":block.reads")
 
 
 def _cycle(tables: dict[str, Table], start: Table) -> Iterator[Problem]:
