@@ -63,14 +63,19 @@ class Run:
     """One attempt of a run, holding the leases of its tables while it lasts."""
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, request: Request, tell: Callable[[TableResult], None]
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        request: Request,
+        tell: Callable[[TableResult], None],
+        shared: SparkSession | None = None,
     ) -> None:
         self.settings, self.catalog, self.request, self.tell = settings, catalog, request, tell
         self.lake = Lake(settings, catalog.pipeline.name)
         self.secrets = secrets_of(settings)
         self.audit = Audit(settings.need_audit_url(), self.secrets)
         self.outcome = Outcome(request.run_id)
-        self._root: SparkSession | None = None
+        self._root, self._owns_root = shared, shared is None
         self._lock = threading.Lock()
         self._lease: Lease | None = None
 
@@ -86,7 +91,7 @@ class Run:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._root is not None:
+        if self._root is not None and self._owns_root:
             self._root.stop()
         if self._lease is not None:
             self._lease.release()
@@ -217,10 +222,17 @@ def _silver_block(table: Table) -> Silver:
 
 
 def run(
-    settings: Settings, catalog: Catalog, request: Request, tell: Callable[[TableResult], None] = lambda result: None
+    settings: Settings,
+    catalog: Catalog,
+    request: Request,
+    tell: Callable[[TableResult], None] = lambda result: None,
+    shared: SparkSession | None = None,
 ) -> Outcome:
-    """Execute one attempt of a run; its audit row ends SUCCESS or FAILED, whatever happens in between."""
-    attempt = Run(settings, catalog, request, tell)
+    """Execute one attempt of a run; its audit row ends SUCCESS or FAILED, whatever happens in between.
+
+    A `shared` session is used instead of one of the run's own, and left running.
+    """
+    attempt = Run(settings, catalog, request, tell, shared)
     with attempt:
         try:
             outcome = attempt.execute()
