@@ -28,12 +28,13 @@ from typing import Any
 
 import psutil
 import psycopg2
-from lakehouse.source.simulate import simulate
 from psycopg2 import sql
 
+from lakehouse.audit.migrate import migrate
 from lakehouse.settings import Settings
 from lakehouse.source.load import setup_source
 from lakehouse.source.sample import write_sample
+from lakehouse.source.simulate import simulate
 from lakehouse.stack.binaries import fetch_postgres
 from lakehouse.stack.ports import free_port
 from lakehouse.stack.postgres import PostgresServer, create_databases, start, stop
@@ -67,6 +68,7 @@ class Bench:
                 for name in ("source", "audit"):
                     cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         create_databases(self.server, ["source", "audit"])
+        migrate(self.server.url("audit"))
         return {table.name: table.rows for table in setup_source(self.server.url("source"), raw)}
 
     def measure(self, program: str, step: str, **about: Any) -> None:
@@ -106,7 +108,7 @@ class Bench:
 
 
 def run_to_its_end(words: list[str], environment: dict[str, str], out: Path) -> int:
-    """Run a command with its output in a file and return its exit code; when this program is ended, so is the command."""
+    """Run a command with its output in a file and return its exit code; what ends this program ends it too."""
     with out.open("wb") as stdout:
         running = subprocess.Popen(words, stdout=stdout, env=os.environ | environment, start_new_session=True)
         try:
@@ -130,7 +132,7 @@ def versions(lake: Path) -> dict[str, int]:
 def phases(output: str) -> dict[str, float]:
     """Return seconds by phase from the JSON that a program prints last; none where it prints none.
 
-    Phases on the outermost object are the whole run's; those further inside, one set a table, are added up.
+    Phases on the outermost object are the whole run's; those further inside, one set a table, are added up by layer.
     """
     start = output.find("{")
     if start < 0:
@@ -141,7 +143,8 @@ def phases(output: str) -> dict[str, float]:
 
 def _phases_of(value: Any) -> dict[str, float]:
     if isinstance(value, dict) and isinstance(value.get("phases"), dict):
-        return {name: float(seconds) for name, seconds in value["phases"].items()}
+        layer = f"{value['layer']}: " if "layer" in value else ""
+        return {f"{layer}{name}": float(seconds) for name, seconds in value["phases"].items()}
     total: dict[str, float] = {}
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
         for name, seconds in _phases_of(inner).items():
