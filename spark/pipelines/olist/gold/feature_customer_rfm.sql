@@ -1,8 +1,4 @@
-WITH newest AS (
-    SELECT max(order_purchase_timestamp) AS purchase
-    FROM fact_orders
-),
-bought AS (
+WITH bought AS (
     SELECT
         customer_unique_id,
         max(order_purchase_timestamp) AS last_purchase,
@@ -13,9 +9,8 @@ bought AS (
     GROUP BY customer_unique_id
 ),
 aged AS (
-    SELECT bought.*, datediff(newest.purchase, bought.last_purchase) AS recency_days
+    SELECT bought.*, datediff(max(last_purchase) OVER (), last_purchase) AS recency_days
     FROM bought
-    CROSS JOIN newest
 ),
 scored AS (
     SELECT

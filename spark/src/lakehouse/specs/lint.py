@@ -33,10 +33,9 @@ def lint_catalog(tables: dict[str, Table], broken: Collection[str] = ()) -> list
 
 
 def find_input(tables: dict[str, Table], table: Table, name: str) -> Table | None:
-    """Return the table that `name` means when `table` reads it: the same layer first for Gold, then Silver."""
-    layers = (
-        (Layer.SILVER,) if table.layer is Layer.SILVER or isinstance(table.block, Scd2) else (Layer.GOLD, Layer.SILVER)
-    )
+    """Return the table that `name` means when `table` reads it: another Gold table first for Gold, then Silver."""
+    silver_only = table.layer is Layer.SILVER or isinstance(table.block, Scd2) or name == table.name
+    layers = (Layer.SILVER,) if silver_only else (Layer.GOLD, Layer.SILVER)
     return next((tables[full] for layer in layers if (full := f"{table.pipeline}.{layer}.{name}") in tables), None)
 
 

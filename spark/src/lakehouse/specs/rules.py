@@ -129,4 +129,4 @@ def _doubled(names: list[str]) -> str:
     """Return how many rows have values that an earlier row has; a NULL equals nothing."""
     listed = ", ".join(quoted(name) for name in names)
     present = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in names)
-    return f"count_if({present}) - count(DISTINCT {listed})"
+    return f"(count_if({present}) - count(DISTINCT {listed}))"
