@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 
 INTEGERS = ("tinyint", "smallint", "int", "bigint")
+_APPROXIMATE = ("float", "double")
+_TIMES = ("date", "timestamp", "timestamp_ntz")
 _DECIMAL = re.compile(r"decimal\((\d+),\s?(\d+)\)")
 # Fixed forms only: Spark's own casts also take '2018', '1e3', ' 7 ' and round what has too many digits.
-_NUMBER = r"^[+-]?[0-9]{1,20}([.][0-9]{1,18})?$"
-_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+# `$` alone also stands before a last line break; nothing at all may follow.
+_END = "$(?![^x]|x)"
+_NUMBER = rf"^[+-]?[0-9]{{1,20}}([.][0-9]{{1,18}})?{_END}"
+_FLOAT = rf"^[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?{_END}"
+_DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}"
 _ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
-_MOMENT = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]{{1,6}})?)?)?{_ZONE}?$"
+_MOMENT = (
+    rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]{{1,6}})?)?)?{_ZONE}?{_END}"
+)
 
 
 def is_lossless(source: str, target: str) -> bool:
@@ -38,16 +45,27 @@ def exact_cast(value: str, source: str, target: str, timezone: str) -> str:
         return _from_text(value, target)
     if target == "string":
         return f"CAST({value} AS string)"
-    # Numbers: there and back must be the same number.
-    return f"IF(CAST(try_cast({value} AS {target}) AS {source}) = {value}, try_cast({value} AS {target}), NULL)"
+    if (source in _TIMES) != (target in _TIMES):
+        return f"CAST(NULL AS {target})"
+    return _there_and_back(value, source, target)
+
+
+def _there_and_back(value: str, source: str, target: str) -> str:
+    made = f"try_cast({value} AS {target})"
+    same = f"try_cast({made} AS {source}) = {value}"
+    if {source, target} & {*INTEGERS} and {source, target} & {*_APPROXIMATE}:
+        # The greatest integers and the doubles next to them saturate into each other.
+        same += f" AND try_cast({made} AS decimal(38,18)) = try_cast({value} AS decimal(38,18))"
+    return f"IF({same}, {made}, NULL)"
 
 
 def _from_text(value: str, target: str) -> str:
     if target in INTEGERS or _DECIMAL.fullmatch(target):
         number = f"IF({value} RLIKE '{_NUMBER}', try_cast({value} AS decimal(38,18)), NULL)"
         return f"IF(try_cast({number} AS {target}) = {number}, try_cast({number} AS {target}), NULL)"
-    if target in ("double", "float"):
-        return f"IF({value} RLIKE '^[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$', try_cast({value} AS {target}), NULL)"
+    if target in _APPROXIMATE:
+        made = f"try_cast({value} AS {target})"
+        return f"IF({value} RLIKE '{_FLOAT}' AND abs({made}) < {target}('Infinity'), {made}, NULL)"
     if target == "date":
         return f"IF({value} RLIKE '{_DATE}', try_cast({value} AS date), NULL)"
     if target == "boolean":
