@@ -40,6 +40,23 @@ class Audit(Database):
         """Write how an attempt ended; a failure's alert is stored with it. Raises StateError when it never began."""
         self.transact(lambda cursor: run_rows.finish(cursor, run_id, attempt, status, error, self.secrets))
 
+    def begin_part(self, run_id: str, pipeline: str, trigger: str, params: Mapping[str, Any] | None = None) -> int:
+        """Write that a part of a run began in this process, and return the attempt that it belongs to.
+
+        That is the attempt left open by `end_part`, or else a new one: what still says RUNNING of the run is ended as
+        replaced. So parts that follow each other are one attempt, and a part that is tried again begins the next.
+        """
+        told = values.document(params or {}, self.secrets)
+        return self.transact(lambda cursor: run_rows.begin_part(cursor, run_id, pipeline, trigger, told, self.secrets))
+
+    def end_part(self, run_id: str, attempt: int) -> None:
+        """Write that a part is done and that the run goes on with its next one: the run stays RUNNING."""
+        self.transact(lambda cursor: run_rows.end_part(cursor, run_id, attempt))
+
+    def fail_run(self, run_id: str, error: str) -> bool:
+        """Set FAILED what says RUNNING of a run whose scheduler gave it up; tell whether there was anything."""
+        return self.transact(lambda cursor: run_rows.fail(cursor, run_id, error, self.secrets))
+
     def table_started(self, run_id: str, attempt: int, layer: str, table: str) -> None:
         """Write that work on a table began; earlier attempts still RUNNING on it are ended as replaced."""
         row = table_rows.key(run_id, attempt, layer, table)

@@ -1,4 +1,4 @@
-"""Rows of `audit.runs`: begin, end."""
+"""Rows of `audit.runs`: begin, wait for the next part, end."""
 
 from __future__ import annotations
 
@@ -20,6 +20,26 @@ ON CONFLICT (run_id, attempt) DO UPDATE SET status = 'RUNNING', ended_at = NULL,
     host = excluded.host, pid = excluded.pid, process_start = excluded.process_start
 """
 
+# Between two parts no process works on a run: its row names none, and no repair takes it for abandoned.
+_WAIT = """
+UPDATE audit.runs SET host = '', pid = 0, process_start = ''
+WHERE run_id = %s AND attempt = %s AND status = 'RUNNING'
+"""
+_NEWEST = """
+SELECT attempt, status = 'RUNNING' AND (host = '' OR (host, pid, process_start) = (%s, %s, %s))
+FROM audit.runs WHERE run_id = %s ORDER BY attempt DESC LIMIT 1
+"""
+_REPLACE = """
+UPDATE audit.runs SET status = 'FAILED', ended_at = clock_timestamp(), error = 'replaced by attempt ' || %(attempt)s
+WHERE run_id = %(run_id)s AND attempt < %(attempt)s AND status = 'RUNNING'
+"""
+# Who runs a pipeline in parts runs it once at a time: another run of it that waits is one whose next part never came.
+_FORGOTTEN = """
+SELECT run_id, attempt FROM audit.runs
+WHERE pipeline = %s AND trigger = %s AND run_id <> %s AND status = 'RUNNING' AND host = ''
+"""
+_STILL_RUNNING = "SELECT run_id, attempt FROM audit.runs WHERE run_id = %s AND status = 'RUNNING'"
+
 _FINISH = """
 UPDATE audit.runs SET status = %s, error = %s, ended_at = clock_timestamp()
 WHERE run_id = %s AND attempt = %s
@@ -31,6 +51,37 @@ def start(cursor: Cursor, run_id: str, pipeline: str, attempt: int, trigger: str
     """Write that a run with `params` (JSON) began in this process, or goes on in it under the same attempt."""
     process = Process.this()
     cursor.execute(_START, [run_id, attempt, pipeline, trigger, params, process.host, process.pid, process.start])
+
+
+def begin_part(cursor: Cursor, run_id: str, pipeline: str, trigger: str, params: str, secrets: Iterable[str]) -> int:
+    """Go on with the attempt that waits for its next part, or begin another, in this process; return its number.
+
+    An attempt of this run that still says RUNNING is ended as replaced, a forgotten run of the pipeline as failed.
+    """
+    process = Process.this()
+    cursor.execute(_NEWEST, [process.host, process.pid, process.start, run_id])
+    newest, goes_on = cursor.fetchone() or (0, False)
+    attempt = int(newest) if goes_on else int(newest) + 1
+    cursor.execute(_REPLACE, {"run_id": run_id, "attempt": attempt})
+    cursor.execute(_FORGOTTEN, [pipeline, trigger, run_id])
+    for other, number in cursor.fetchall():
+        finish(cursor, other, number, "FAILED", f"its next part never came (found by run {run_id})", secrets)
+    start(cursor, run_id, pipeline, attempt, trigger, params)
+    return attempt
+
+
+def end_part(cursor: Cursor, run_id: str, attempt: int) -> None:
+    """Leave an attempt RUNNING, with no process at work on it, for its next part."""
+    cursor.execute(_WAIT, [run_id, attempt])
+
+
+def fail(cursor: Cursor, run_id: str, error: str, secrets: Iterable[str]) -> bool:
+    """End every attempt of a run that still says RUNNING; tell whether there was one."""
+    cursor.execute(_STILL_RUNNING, [run_id])
+    found = cursor.fetchall()
+    for _, attempt in found:
+        finish(cursor, run_id, attempt, "FAILED", error, secrets)
+    return bool(found)
 
 
 def finish(
