@@ -17,11 +17,10 @@ from lakehouse.engine.gold import run_gold
 from lakehouse.engine.schedule import run_in_order
 from lakehouse.engine.silver import run_silver
 from lakehouse.errors import LakehouseError
-from lakehouse.gate import judge_tables, need_passed
 from lakehouse.lake import Lake
 from lakehouse.log import get_logger, redact, secrets_of
+from lakehouse.publication import make_public, pass_gate
 from lakehouse.publish.manifest import Manifest
-from lakehouse.publish.store import current, publish
 from lakehouse.settings import Settings
 from lakehouse.source.connect import reading
 from lakehouse.source.horizon import Horizon, fix_horizon
@@ -36,7 +35,7 @@ LAYERS = (Layer.BRONZE, Layer.SILVER, Layer.GOLD)
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be run, by whom, for the how-manieth time."""
+    """What is to be run, by whom, for the how-manieth time; after a `part` the run goes on with another one."""
 
     run_id: str
     attempt: int = 1
@@ -44,6 +43,7 @@ class Request:
     layers: tuple[Layer, ...] = LAYERS
     tables: tuple[str, ...] = ()
     publish: bool = True
+    part: bool = False
     options: Options = field(default_factory=Options)
     wait_seconds: float = 0
 
@@ -176,21 +176,10 @@ class Run:
 
     def publish(self) -> Manifest | None:
         """Judge what differs from the published state, then make it visible all at once."""
-        tables = [*self.catalog.layer(Layer.SILVER), *self.catalog.layer(Layer.GOLD)]
-        before = current(self.settings, self.catalog.pipeline.name)
-        self.outcome.published_before = before.number if before else None
-        need_passed(judge_tables(self.lake, tables, before))
-        versions = {}
-        for table in tables:
-            found = self.lake.open(self.lake.of(table))
-            if found is not None:
-                versions[table.full_name] = found.version()
-        if not versions:
-            return None
-        self._guard()
-        manifest = publish(self.settings, self.catalog.pipeline.name, self.request.run_id, versions)
-        self.audit.publication(manifest)
-        return manifest
+        judged = pass_gate(self.settings, self.catalog)
+        done = make_public(self.settings, self.catalog, self.audit, self.request.run_id, judged.versions, self._guard)
+        self.outcome.published_before = done.before
+        return done.manifest
 
     def _silver_tables(self) -> list[Table]:
         return self._chosen(self.catalog.layer(Layer.SILVER))
@@ -230,6 +219,7 @@ def run(
 ) -> Outcome:
     """Execute one attempt of a run; its audit row ends SUCCESS or FAILED, whatever happens in between.
 
+    After a part that went well the row stays RUNNING, for the next part.
     A `shared` session is used instead of one of the run's own, and left running.
     """
     attempt = Run(settings, catalog, request, tell, shared)
@@ -242,5 +232,8 @@ def run(
             raise
         first = next(iter(outcome.failures.items()), None)
         error_text = redact(str(first[1]), attempt.secrets) if first else None
-        attempt.audit.finish_run(request.run_id, request.attempt, "FAILED" if first else "SUCCESS", error_text)
+        if request.part and not first:
+            attempt.audit.end_part(request.run_id, request.attempt)
+        else:
+            attempt.audit.finish_run(request.run_id, request.attempt, "FAILED" if first else "SUCCESS", error_text)
         return outcome

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lakehouse.audit.result import TableResult
@@ -31,12 +34,13 @@ def parse(layer: Layer, words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--from", dest="window_from", default="")
     parser.add_argument("--to", dest="window_to", default="")
     parser.add_argument("--wait", type=float, default=0)
+    parser.add_argument("--part", action="store_true", help="leave the run open for its next part")
     parser.add_argument("--result", type=Path, help="file that gets the outcome as JSON")
     return parser.parse_args(words)
 
 
 def main(layer: Layer) -> None:
-    """Run one layer and exit with 0, or with the error's own code after one clear message."""
+    """Run one layer and exit with 0, or with an error's own code after one clear message for each."""
     secrets: tuple[str, ...] = ()
     arguments = parse(layer, sys.argv[1:])
     try:
@@ -45,18 +49,43 @@ def main(layer: Layer) -> None:
         configure(secrets)
         catalog = catalog_of(settings, arguments.pipeline)
         catalog.need_sound()
-        outcome = run(settings, catalog, _request(layer, arguments), lambda result: _tell(result, secrets))
-        if arguments.result:
-            arguments.result.write_text(as_json(outcome), "utf-8")
-        for error in outcome.failures.values():
-            raise error
+        with bound_to_parent():
+            outcome = run(settings, catalog, _request(layer, arguments), lambda result: _tell(result, secrets))
     except LakehouseError as error:
-        print(redact(f"error: {error}", secrets), file=sys.stderr, flush=True)
-        sys.exit(error.exit_code)
+        outcome = Outcome(arguments.run_id, failures={arguments.pipeline: error})
+    if arguments.result:
+        arguments.result.write_text(as_json(outcome, secrets), "utf-8")
+    for failure in outcome.failures.values():
+        print(redact(f"error: {failure}", secrets), file=sys.stderr, flush=True)
+    sys.exit(exit_code(outcome.failures.values()))
+
+
+@contextmanager
+def bound_to_parent() -> Iterator[None]:
+    """End this process when spark-submit, which started it, has ended: nobody would be told of its work any more."""
+    parent, done = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            if os.getppid() != parent:
+                os._exit(os.EX_TEMPFAIL)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def exit_code(errors: Collection[LakehouseError]) -> int:
+    """Return what the process ends with: 0 without errors; where trying again cannot help with one, that one's code."""
+    return min((error.exit_code for error in errors), default=0)
 
 
 def _request(layer: Layer, arguments: argparse.Namespace) -> Request:
-    window = [parse_moment(arguments.window_from, "--from"), parse_moment(arguments.window_to, "--to")]
+    begin, end = parse_moment(arguments.window_from, "--from"), parse_moment(arguments.window_to, "--to")
     return Request(
         run_id=arguments.run_id,
         attempt=arguments.attempt,
@@ -64,7 +93,8 @@ def _request(layer: Layer, arguments: argparse.Namespace) -> Request:
         layers=(layer,),
         tables=tuple(name for name in arguments.tables.split(",") if name),
         publish=False,
-        options=Options(arguments.full_refresh, *window),
+        part=arguments.part,
+        options=Options(arguments.full_refresh, begin, end),
         wait_seconds=arguments.wait,
     )
 
@@ -73,11 +103,14 @@ def _tell(result: TableResult, secrets: Sequence[str]) -> None:
     print(redact(result_line(result), secrets), flush=True)
 
 
-def as_json(outcome: Outcome) -> str:
-    """Return the outcome as the JSON that a scheduler keeps."""
+def as_json(outcome: Outcome, secrets: Sequence[str] = ()) -> str:
+    """Return the outcome as the JSON that a scheduler keeps: results by table, errors by what failed."""
+    failures = {
+        name: {"error": redact(str(error), secrets), "heals": error.heals} for name, error in outcome.failures.items()
+    }
     record = {
         "run_id": outcome.run_id,
         "tables": [json.loads(result.as_json()) for result in outcome.results],
-        "failures": {name: {"error": str(error), "heals": error.heals} for name, error in outcome.failures.items()},
+        "failures": failures,
     }
     return json.dumps(record, sort_keys=True)
