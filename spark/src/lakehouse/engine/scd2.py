@@ -75,7 +75,9 @@ def _finished(rows: DataFrame, spec: Scd2, values: Sequence[str]) -> DataFrame:
     start: Column = F.col("_from")
     if spec.first_version == "open":
         past = F.lit(OPEN_PAST).cast("timestamp")
-        start = F.when(F.col("_from") == F.col("_first"), F.least(past, start)).otherwise(start)
+        # A delete says when it was; only what a key held at first may have held before.
+        opens = (F.col("_from") == F.col("_first")) & ~F.col("_deleted")
+        start = F.when(opens, F.least(past, start)).otherwise(start)
     rows = rows.withColumn("valid_from", start)
     identity = [*[F.col(name) for name in spec.key], F.unix_micros("valid_from")]
     recorded = [F.col("_deleted").alias("is_deleted")] if spec.deletes == "record" else []

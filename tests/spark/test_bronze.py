@@ -1,0 +1,193 @@
+"""Windows of a real Postgres into Bronze and on into Silver: what comes, what waits, what is never there twice."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import psycopg2
+import pytest
+
+pytestmark = pytest.mark.postgres
+COLUMNS = ["order_id string key", "status string required", "amount decimal(12,2)", "updated_at timestamp required"]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def orders(build, **block):
+    said = {"source": "shop.orders", "watermark": "updated_at", "latest_by": ["updated_at"], "quarantine_limit": "100%"}
+    return build.contract(COLUMNS, **said | block)
+
+
+@pytest.fixture
+def shop(house, build, database, ask):
+    """Three orders at the source, and a lake that has not seen them."""
+    ask("CREATE SCHEMA shop")
+    ask("CREATE TABLE shop.orders (order_id text, status text, amount numeric(12,2), updated_at timestamptz)")
+    ask("ALTER TABLE shop.orders ALTER updated_at SET DEFAULT now()")
+    ask("INSERT INTO shop.orders SELECT 'o' || n, 'new', n + 0.50 FROM generate_series(1, 3) AS n")
+
+    def make(**block):
+        return house({"silver.orders": orders(build, **block)}, database)
+
+    return make
+
+
+def bronze(house):
+    return house.rows("bronze", "orders", "order_id, status, _op")
+
+
+def silver(house):
+    return house.rows("silver", "orders", "order_id, status")
+
+
+def horizon(house):
+    state = house.lake.state(house.lake.uri("bronze", "orders"), "bronze:orders")
+    return EPOCH + timedelta(microseconds=state.number)
+
+
+def run(house, **options):
+    return house.ok("bronze", "silver", **options)
+
+
+def test_ties_at_the_boundary_come_once_with_the_window_that_begins_there(shop, ask):
+    house = shop()
+    run(house)
+    boundary = horizon(house)
+    ask("INSERT INTO shop.orders SELECT 'tie' || n, 'new', 1, %s FROM generate_series(1, 300) AS n", boundary)
+    assert run(house)["bronze.orders"].ledger.inserted == 300
+    assert run(house)["bronze.orders"].status == "SKIPPED"
+    assert len(bronze(house)) == len(set(bronze(house))) == 303
+    assert len(silver(house)) == 303
+
+
+def test_a_row_of_a_transaction_that_ends_after_the_run_comes_with_the_next(shop, ask, database):
+    house = shop()
+    run(house)
+    with closing(psycopg2.connect(database)) as late:
+        with late.cursor() as cursor:
+            cursor.execute("INSERT INTO shop.orders VALUES ('late', 'new', 1)")
+        ask("INSERT INTO shop.orders VALUES ('meanwhile', 'new', 1)")
+        run(house)
+        late.commit()
+    run(house)
+    assert [row[0] for row in silver(house)] == ["late", "meanwhile", "o1", "o2", "o3"]
+    assert len(bronze(house)) == 5
+
+
+def test_a_row_from_the_future_waits_and_drags_no_horizon(shop, ask):
+    house = shop()
+    ask("INSERT INTO shop.orders VALUES ('future', 'new', 1, '2999-01-01')")
+    first = run(house)["bronze.orders"]
+    assert (first.ledger.inserted, first.note) == (3, "1 rows at or after the horizon wait")
+    assert horizon(house) < datetime.now(UTC) + timedelta(minutes=1)
+    ask("UPDATE shop.orders SET updated_at = now() WHERE order_id = 'future'")
+    run(house)
+    assert ("future", "new") in silver(house)
+
+
+def test_a_row_without_a_watermark_is_quarantined_once_and_makes_no_version_again(shop, ask):
+    house = shop()
+    ask("INSERT INTO shop.orders VALUES ('unstamped', 'new', 1, NULL)")
+    assert run(house)["silver.orders"].ledger.quarantined == 1
+    before = house.versions()
+    again = run(house)
+    assert house.versions() == before
+    assert {result.status for result in again.values()} == {"SKIPPED"}
+    ((key, reasons, status),) = house.rows("quarantine", "orders", "key, [r.rule FOR r IN reasons], status")
+    assert (key, status) == ("unstamped", "quarantined")
+    assert "updated_at_required" in reasons
+    ask("UPDATE shop.orders SET status = 'changed' WHERE order_id = 'unstamped'")
+    assert run(house)["bronze.orders"].ledger.inserted == 1
+
+
+def test_a_lag_reads_a_stretch_again_and_recognises_what_it_has(shop, ask):
+    house = shop(lag="1h")
+    run(house)
+    before = house.versions()
+    assert run(house)["bronze.orders"].ledger.inserted == 0
+    assert house.versions() == before, "nothing was new, so nothing is committed"
+    ask("INSERT INTO shop.orders VALUES ('stamped_late', 'new', 1, now() - interval '30 minutes')")
+    ledger = run(house)["bronze.orders"].ledger
+    assert (ledger.rows_in, ledger.inserted, ledger.duplicate) == (4, 1, 3)
+    assert [row[0] for row in silver(house)] == ["o1", "o2", "o3", "stamped_late"]
+    assert len(bronze(house)) == 4
+
+
+def test_a_window_that_was_asked_for_adds_what_is_missing_and_moves_no_horizon(shop, ask):
+    house = shop()
+    run(house)
+    before = horizon(house)
+    ask(
+        "INSERT INTO shop.orders VALUES ('old', 'new', 1, '2018-05-01T12:00Z'), ('elder', 'new', 1, '2018-04-30T12:00Z')"
+    )
+    window = {"window_from": datetime(2018, 5, 1, tzinfo=UTC), "window_to": datetime(2018, 5, 2, tzinfo=UTC)}
+    for inserted in (1, 0):
+        assert run(house, **window)["bronze.orders"].ledger.inserted == inserted
+        assert horizon(house) == before
+    assert [row[0] for row in silver(house)] == ["o1", "o2", "o3", "old"]
+    assert len(bronze(house)) == 4
+
+
+def test_reading_everything_again_adds_nothing_twice(shop, ask):
+    house = shop()
+    run(house)
+    ask("UPDATE shop.orders SET status = 'paid', updated_at = now() WHERE order_id = 'o1'")
+    run(house)
+    ledger = run(house, full_refresh=True)["bronze.orders"].ledger
+    assert (ledger.rows_in, ledger.inserted, ledger.duplicate) == (3, 0, 3)
+    assert len(bronze(house)) == 4
+    assert silver(house) == [("o1", "paid"), ("o2", "new"), ("o3", "new")]
+
+
+def test_a_vanished_key_gets_one_tombstone_also_where_only_quarantine_held_it(shop, ask, build):
+    house = shop(deletes="key-scan")
+    ask("INSERT INTO shop.orders VALUES ('bad', NULL, 1)")
+    run(house)
+    ask("DELETE FROM shop.orders WHERE order_id IN ('o2', 'bad')")
+    assert run(house)["bronze.orders"].ledger.deleted == 2
+    before = house.versions()
+    assert {result.status for result in run(house).values()} == {"SKIPPED"}
+    assert house.versions() == before
+    assert [row[:1] for row in bronze(house) if row[2] == "delete"] == [("bad",), ("o2",)]
+    assert silver(house) == [("o1", "new"), ("o3", "new")]
+    # A contract that takes the row now does not bring back what the source has deleted.
+    house.write("silver.orders", orders(build, deletes="key-scan") | {"columns": optional_status(build)}, "1.1.0")
+    house.ok("silver", replay=True)
+    assert silver(house) == [("o1", "new"), ("o3", "new")]
+    ask("INSERT INTO shop.orders VALUES ('o2', 'back', 1)")
+    run(house)
+    assert ("o2", "back") in silver(house)
+
+
+def optional_status(build):
+    return [build.column_of(text.replace("status string required", "status string")) for text in COLUMNS]
+
+
+def test_a_flagged_delete_removes_the_row_and_its_return_brings_it_back(shop, ask):
+    ask("ALTER TABLE shop.orders ADD gone boolean NOT NULL DEFAULT false")
+    house = shop(deletes="soft", deleted_flag="gone")
+    run(house)
+    ask("UPDATE shop.orders SET gone = true, updated_at = now() WHERE order_id = 'o2'")
+    assert run(house)["silver.orders"].ledger.deleted == 1
+    assert [row[0] for row in silver(house)] == ["o1", "o3"]
+    ask("UPDATE shop.orders SET gone = false, updated_at = now() WHERE order_id = 'o2'")
+    run(house)
+    assert [row[0] for row in silver(house)] == ["o1", "o2", "o3"]
+
+
+def test_a_tenth_table_is_one_file(shop, ask, build):
+    house = shop()
+    run(house)
+    ask("CREATE TABLE shop.coupons (code text, share double precision, updated_at timestamptz DEFAULT now())")
+    ask("INSERT INTO shop.coupons VALUES ('00501', 0.5), ('lost', NULL)")
+    columns = ["code string key", "share decimal(3,2) required", "updated_at timestamp required"]
+    block = {
+        "source": "shop.coupons",
+        "watermark": "updated_at",
+        "latest_by": ["updated_at"],
+        "quarantine_limit": "50%",
+    }
+    house.write("silver.coupons", build.contract(columns, **block))
+    run(house)
+    assert house.rows("silver", "coupons", "code, share::VARCHAR") == [("00501", "0.50")]
+    assert house.rows("quarantine", "coupons", "key") == [("lost",)]
