@@ -68,7 +68,7 @@ class Bench:
                 for name in ("source", "audit"):
                     cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         create_databases(self.server, ["source", "audit"])
-        migrate(self.server.url("audit"))
+        migrate(self.server.url("audit"), ROOT / "warehouse" / "migrations")
         return {table.name: table.rows for table in setup_source(self.server.url("source"), raw)}
 
     def measure(self, program: str, step: str, **about: Any) -> None:

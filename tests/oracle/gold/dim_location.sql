@@ -1,4 +1,4 @@
--- The middle of the distinct readings in the fullest cell, of equals the most southern, then the most western.
+-- The middle of the distinct readings, to six places, in the fullest cell; of equals the most southern, then western.
 WITH reading AS (
     SELECT DISTINCT
         zip_code(geolocation_zip_code_prefix) AS zip_code_prefix,
@@ -9,7 +9,7 @@ WITH reading AS (
     FROM silver.geolocation
 ),
 fullest AS (
-    SELECT zip_code_prefix, avg(latitude) AS latitude, avg(longitude) AS longitude
+    SELECT zip_code_prefix, avg(round(latitude, 6)) AS latitude, avg(round(longitude, 6)) AS longitude
     FROM reading
     GROUP BY zip_code_prefix, cell(latitude), cell(longitude)
     QUALIFY row_number() OVER (
