@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 
 from lakehouse.settings import Settings
 from lakehouse.stack.environment import init
+from lakehouse.stack.layout import layout, make_folders
+from lakehouse.stack.minio import fetch_minio, minio_part
 from lakehouse.stack.ports import free_port
 from lakehouse.stack.up import down
 
@@ -36,6 +40,27 @@ def new_settings() -> Iterator[Callable[[], Settings]]:
     for settings in made:
         down(settings)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def minio(new_settings: Callable[[], Settings]) -> Iterator[Settings]:
+    """Settings whose MinIO alone runs, with its buckets and the jobs' user."""
+    settings = new_settings()
+    place = layout(settings)
+    make_folders(place)
+    fetch_minio(settings.path(settings.cache))
+    part = minio_part(settings, place)
+    with place.log("minio").open("w") as log:
+        process = subprocess.Popen(part.command, env=part.environment, stdout=log, stderr=log)
+    try:
+        while not part.answers():
+            assert process.poll() is None, place.log("minio").read_text()
+            time.sleep(0.05)
+        part.after()
+        yield settings
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture
