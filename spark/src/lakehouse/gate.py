@@ -49,9 +49,10 @@ def run_checks(table: Table, delta: DeltaTable, checks: Iterable[Check]) -> Iter
         query = sqlglot.transpile(f"SELECT {check.expression} AS value FROM rows", read="spark", write="duckdb")[0]
         names = _columns(query, table)
         connection.register("rows", delta.scan(columns=names))
-        (value,) = connection.execute(query).fetchone() or (None,)
-        passed = connection.execute(f"SELECT {check.predicate} FROM (SELECT ? AS value)", [value]).fetchone()
-        found = bool(passed and passed[0])
+        # Fetched to the end: a connection with a result half read takes no other work.
+        ((value,),) = connection.execute(query).fetchall()
+        ((passed,),) = connection.execute(f"SELECT {check.predicate} FROM (SELECT ? AS value)", [value]).fetchall()
+        found = bool(passed)
         yield CheckResult(table.full_name, delta.version(), check.name, check.severity, float(value or 0), found)
 
 
