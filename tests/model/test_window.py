@@ -1,0 +1,117 @@
+"""Windows: any interleaving of transactions and runs reads each row once; the engine's choice against the model's."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lakehouse.engine.context import Options
+from lakehouse.engine.jdbc import page_ranges, window_predicate
+from lakehouse.engine.window import choose_window, horizon_of, micros
+from lakehouse.errors import ParameterError, StateError
+from lakehouse.lake import TableState
+from lakehouse.specs import Silver
+
+spec = importlib.util.spec_from_file_location("window_model", Path(__file__).with_name("window_model.py"))
+model = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = model
+spec.loader.exec_module(model)
+
+START = datetime(2018, 2, 17, tzinfo=UTC)
+TRANSACTIONS = st.lists(
+    st.builds(lambda begin, length, rows: model.Transaction(begin, begin + length, rows),
+              st.integers(0, 40), st.integers(0, 30), st.integers(1, 3)),
+    min_size=1, max_size=8,
+)  # fmt: skip
+RUNS = st.lists(st.integers(0, 90), max_size=8).map(sorted)
+
+
+def block(lag: int = 0) -> Silver:
+    return Silver(source="s.t", watermark="at", latest_by=["at"], lag=timedelta(minutes=lag))
+
+
+def moment(minute: int) -> datetime:
+    return START + timedelta(minutes=minute)
+
+
+def read_by_the_engine(transactions, runs, lag: int) -> Counter:
+    """Let the engine choose the windows of all runs, and count how often each row is read."""
+    seen: Counter = Counter()
+    previous = None
+    for clock in runs:
+        chosen = choose_window(block(lag), Options(), previous, moment(model.horizon(transactions, clock)))
+        for row in model.readable(transactions, clock):
+            if (chosen.low is None or chosen.low <= moment(row[0])) and moment(row[0]) < chosen.high:
+                seen[row] += 1
+        previous = chosen.high if chosen.moves else previous
+    return seen
+
+
+@given(TRANSACTIONS, RUNS)
+@settings(max_examples=400, deadline=None)
+def test_every_row_is_read_exactly_once_in_any_interleaving(transactions, runs):
+    last = max([each.end for each in transactions] + runs) + 1
+    seen = read_by_the_engine(transactions, [*runs, last], lag=0)
+    assert seen == Counter(dict.fromkeys(model.readable(transactions, last), 1))
+
+
+@given(TRANSACTIONS, RUNS, st.integers(1, 30))
+@settings(max_examples=200, deadline=None)
+def test_a_lag_misses_nothing(transactions, runs, lag):
+    last = max([each.end for each in transactions] + runs) + 1
+    assert set(read_by_the_engine(transactions, [*runs, last], lag)) == set(model.readable(transactions, last))
+
+
+@given(st.none() | st.integers(0, 90), st.integers(0, 90), st.integers(0, 30))
+def test_the_engine_chooses_the_window_of_the_model(previous, at, lag):
+    before = None if previous is None else moment(previous)
+    chosen = choose_window(block(lag), Options(), before, moment(at))
+    low, high = model.window(previous, at, lag)
+    assert (chosen.low, chosen.high, chosen.moves) == (None if low is None else moment(low), moment(high), True)
+
+
+@given(st.integers(0, 90), st.integers(0, 90), st.integers(0, 90), st.integers(0, 90))
+def test_a_window_that_is_asked_for_never_moves_and_never_passes_the_horizon(previous, at, begin, end):
+    options = Options(window_from=moment(begin), window_to=moment(end))
+    chosen = choose_window(block(), options, moment(previous), moment(at))
+    assert (chosen.moves, chosen.reread) == (False, True)
+    assert chosen.high <= moment(max(previous, at))
+    with pytest.raises(ParameterError):
+        choose_window(block(), options, None, moment(at))
+
+
+def test_a_table_whose_commits_carry_no_horizon_is_not_started_over():
+    assert horizon_of(None, "t") is None
+    assert horizon_of(TableState(3, micros(START)), "t") == START
+    with pytest.raises(StateError, match="none of its commits carries a horizon"):
+        horizon_of(TableState(3, None), "t")
+
+
+@given(st.none() | st.integers(0, 9), st.integers(0, 9), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_the_sql_of_a_window_is_half_open(low, high, without_watermark):
+    wanted = window_predicate(
+        "at", None if low is None else moment(low), moment(high), without_watermark=without_watermark
+    )
+    minutes = [n for n in range(10) if (low is None or low <= n) and n < high]
+    rows = "SELECT n, TIMESTAMPTZ '2018-02-17 00:00:00+00' + n * INTERVAL 1 MINUTE AS at FROM range(10) AS r(n)"
+    rows = f"SELECT * FROM ({rows}) UNION ALL SELECT -1, NULL"
+    found = duckdb.sql(f"SELECT n FROM ({rows}) WHERE {wanted} ORDER BY n").fetchall()
+    assert [n for (n,) in found] == ([-1] if without_watermark else []) + minutes
+
+
+@given(st.integers(0, 200), st.integers(1, 8))
+def test_page_ranges_hold_every_page_once_also_those_added_meanwhile(pages, parts):
+    ranges = page_ranges(pages, parts)
+    assert len(ranges) == parts or ranges == ["TRUE"]
+    for page in range(pages + 5):
+        tests = [each.replace("ctid", str(page)).replace("'(", "").replace(",0)'::tid", "") for each in ranges]
+        assert sum(eval(test.replace("AND", "and").replace("TRUE", "True")) for test in tests) == 1
