@@ -62,7 +62,7 @@ lint: $(PACKAGE) ## ruff and mypy
 
 .PHONY: bench
 bench: install ## measure a full load and a 1 % run against a plain Spark script and DuckDB
-	@$(BIN)/lakehouse bench
+	@$(BIN)/python bench/run.py
 
 .PHONY: settings
 settings: $(PACKAGE) ## write .env.example anew from the settings class

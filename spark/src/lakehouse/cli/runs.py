@@ -5,16 +5,17 @@ from __future__ import annotations
 import secrets
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakehouse.audit.result import TableResult
 from lakehouse.cli.screen import console, notes, print_json, result_line, results_grid
 from lakehouse.errors import ParameterError, SpecError
 from lakehouse.settings import Settings, load_settings
 from lakehouse.specs import Catalog, Layer, load_catalog
+
+if TYPE_CHECKING:
+    from lakehouse.engine.app import Outcome, Request
 
 
 def add_to(app: typer.Typer) -> None:
@@ -63,12 +64,10 @@ def run_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Bring a pipeline's tables up to date, then publish them all at once."""
-    from lakehouse.engine.app import Request, run  # pyspark only from here on
+    from lakehouse.engine.app import Request  # pyspark only from here on
     from lakehouse.engine.context import Options
 
     settings = load_settings()
-    catalog = catalog_of(settings, pipeline)
-    catalog.need_sound()
     options = Options(full_refresh, parse_moment(window_from, "--from"), parse_moment(window_to, "--to"))
     if options.window_from and options.window_to and options.window_from >= options.window_to:
         raise ParameterError(f"the window ends ({window_to}) before it begins ({window_from}).")
@@ -81,11 +80,41 @@ def run_command(
         options=options,
         wait_seconds=wait,
     )
+    _execute(settings, pipeline, request, as_json)
 
-    def tell(result: TableResult) -> None:
-        notes.print(result_line(result))
 
-    outcome = run(settings, catalog, request, tell)
+def execute(
+    settings: Settings,
+    pipeline: str,
+    run_id: str,
+    layers: tuple[Layer, ...],
+    tables: tuple[str, ...],
+    *,
+    replay: bool,
+    as_json: bool,
+) -> None:
+    """Run layers of a pipeline and show what became of them; raises the first failure."""
+    from lakehouse.engine.app import Request
+    from lakehouse.engine.context import Options
+
+    request = Request(
+        run_id, layers=layers, tables=tables, publish=Layer.GOLD in layers, options=Options(replay=replay)
+    )
+    _execute(settings, pipeline, request, as_json)
+
+
+def _execute(settings: Settings, pipeline: str, request: Request, as_json: bool) -> None:
+    from lakehouse.engine.app import run
+
+    catalog = catalog_of(settings, pipeline)
+    catalog.need_sound()
+    outcome = run(settings, catalog, request, lambda result: notes.print(result_line(result), soft_wrap=True))
+    _show(outcome, as_json)
+    for error in outcome.failures.values():
+        raise error
+
+
+def _show(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -95,14 +124,12 @@ def run_command(
                 "publication": outcome.manifest.as_dict() if outcome.manifest else None,
             }
         )
-    else:
-        console.print(results_grid(outcome.results))
-        if outcome.manifest:
-            fresh = outcome.manifest.number != outcome.published_before
-            word = "published as" if fresh else "nothing new; still publication"
-            console.print(f"{word} {outcome.manifest.number}   lakehouse runs show {outcome.run_id}")
-    for error in outcome.failures.values():
-        raise error
+        return
+    console.print(results_grid(outcome.results))
+    if outcome.manifest:
+        fresh = outcome.manifest.number != outcome.published_before
+        word = "published as" if fresh else "nothing new; still publication"
+        console.print(f"{word} {outcome.manifest.number}   lakehouse runs show {outcome.run_id}")
 
 
 def parse_layers(text: str) -> tuple[Layer, ...]:
@@ -113,8 +140,3 @@ def parse_layers(text: str) -> tuple[Layer, ...]:
     if wrong or not names:
         raise ParameterError(f'--layers is "{text}".', allowed=", ".join(known))
     return tuple(known[name] for name in names)
-
-
-def folder_of_lake(settings: Settings) -> Path | str:
-    """Return where a person finds the tables."""
-    return settings.table_uri("<layer>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,8 @@ from rich.table import Table as Grid
 
 from lakehouse.audit.result import TableResult
 
-console = Console(highlight=False)
+# A pipe has no width of its own; the longest table name and its figures need 110 columns.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 notes = Console(stderr=True, highlight=False)
 
 
