@@ -80,7 +80,8 @@ def test_only_the_engine_imports_spark(module):
 
 
 @pytest.mark.parametrize(
-    "name", ["errors", "settings", "settings_example", "specs", "audit", "source", "publish", "stack"]
+    "name",
+    ["errors", "settings", "settings_example", "specs", "audit", "source", "publish", "stack.up", "stack.doctor"],
 )
 def test_what_is_light_stays_light(name):
     """In a fresh interpreter, importing a light part brings none of the heavy packages with it."""

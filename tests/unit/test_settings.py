@@ -14,6 +14,8 @@ from pydantic import SecretStr
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings, load_settings
 from lakehouse.stack.environment import init
+from lakehouse.stack.job_environment import job_environment
+from lakehouse.stack.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,3 +130,29 @@ def test_secrets_do_not_show_in_the_text_of_settings(monkeypatch):
             monkeypatch.setenv(f"LAKEHOUSE_{name.upper()}", f"canary-{name}")
     monkeypatch.setenv("LAKEHOUSE_CONNECTIONS__SOURCE", "postgresql://u:canary-url@h/d")
     assert "canary" not in repr(load_settings())
+
+
+def test_a_job_is_told_absolute_folders_the_lake_and_no_administrator(tmp_path, monkeypatch):
+    init(tmp_path / ".env")
+    told = job_environment(
+        Settings(home=tmp_path, discord_webhook_url="https://discord.com/api/webhooks/1/x"),
+        PostgresServer(tmp_path, tmp_path, 1, "p"),
+    )
+    assert told["LAKEHOUSE_HOME"] == str(tmp_path)
+    assert told["LAKEHOUSE_JARS"] == str(tmp_path / "spark" / "jars")
+    assert told["LAKEHOUSE_LAKE"] == "s3a://{layer}"
+    withheld = {name for name in told if "MINIO_ROOT" in name or "AIRFLOW_" in name.replace("AIRFLOW_PORT", "")}
+    assert withheld == set()
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".env").unlink()
+    job = load_settings()
+    assert job.need_audit_url().endswith("@127.0.0.1:55432/audit")
+    assert job.connection_url("source").endswith("@127.0.0.1:55432/source")
+    assert job.discord_webhook_url.get_secret_value() == "https://discord.com/api/webhooks/1/x"
+
+
+def test_a_job_without_urls_in_the_settings_is_told_those_of_the_native_postgres():
+    told = job_environment(Settings(), PostgresServer(Path("/h"), Path("/d"), 5999, "p@ss"))
+    assert told["LAKEHOUSE_AUDIT_URL"] == "postgresql://lakehouse:p%40ss@127.0.0.1:5999/audit"
+    assert told["LAKEHOUSE_CONNECTIONS__SOURCE"] == "postgresql://lakehouse:p%40ss@127.0.0.1:5999/source"
