@@ -100,6 +100,7 @@ class Silver(_Strict):
     deleted_flag: Name | None = Field(default=None, description="Boolean source column, for deletes: soft.")
     schema_change: Literal["evolve", "freeze"] = "evolve"
     quarantine_limit: Share = Field(default=0.05, description="Share of a run's rows that may be rejected.")
+    quarantine_floor: int = Field(default=0, ge=0, description="Rejects up to this many never stop a run.")
     orphans: dict[Name, Severity] = Field(default_factory=dict, description="Severity by column; error unless said.")
     history: bool = Field(default=False, description="Keep every valid change, for SCD2 tables to be made from.")
     references: list[Reference] = Field(default_factory=list)
