@@ -131,8 +131,17 @@ class House:
 
     def bring(self, table: str, schema: str, rows: Iterable[Sequence[Any]]) -> None:
         """Append one batch to a Bronze table, as a window of the source would; `rows` end with their `_op`."""
+        self._append(table, self.spark.createDataFrame([tuple(row) for row in rows], f"{schema}, _op string"))
+
+    def bring_text(self, table: str, schema: str, rows: Iterable[Sequence[str | None]]) -> None:
+        """The same from text, which Spark reads into the schema's types."""
+        fields = [field.split(" ", 1) for field in [*schema.split(", "), "_op string"]]
+        names = ", ".join(f"{name} string" for name, _ in fields)
+        frame = self.spark.createDataFrame([tuple(row) for row in rows], names)
+        self._append(table, frame.selectExpr(*[f"CAST({name} AS {kind}) AS {name}" for name, kind in fields]))
+
+    def _append(self, table: str, frame: Any) -> None:
         self.batches += 1
-        frame = self.spark.createDataFrame([tuple(row) for row in rows], f"{schema}, _op string")
         frame = frame.select(
             "*",
             F.lit(f"batch-{self.batches}").alias("_run_id"),

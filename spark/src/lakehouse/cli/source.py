@@ -62,13 +62,17 @@ def simulate_command(
     """Insert, update and delete in the source the way a shop's day would."""
     from lakehouse.source.simulate import simulate
 
-    try:
-        share = float(changes.rstrip("%")) / 100 if changes.endswith("%") else float(changes)
-    except ValueError:
-        raise ParameterError(f'--changes is "{changes}".', allowed="a share such as 1% or 0.01") from None
-    counts = simulate(load_settings().connection_url("source"), changes=share, seed=seed)
+    counts = simulate(load_settings().connection_url("source"), changes=parse_share(changes), seed=seed)
     if as_json:
         print_json({name: asdict(each) for name, each in counts.items()})
         return
     for name, each in counts.items():
         console.print(f"{name:<36} {each}")
+
+
+def parse_share(text: str) -> float:
+    """Read a share such as 1% or 0.01."""
+    try:
+        return float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise ParameterError(f'--changes is "{text}".', allowed="a share such as 1% or 0.01") from None

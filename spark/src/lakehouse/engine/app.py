@@ -14,9 +14,10 @@ from lakehouse.audit.result import TableResult
 from lakehouse.engine.bronze import run_bronze
 from lakehouse.engine.context import Context, Options
 from lakehouse.engine.gold import run_gold
+from lakehouse.engine.recover import record_lost
 from lakehouse.engine.schedule import run_in_order
 from lakehouse.engine.silver import run_silver
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import AuditUnavailable, LakehouseError
 from lakehouse.lake import Lake
 from lakehouse.log import get_logger, redact, secrets_of
 from lakehouse.publication import make_public, pass_gate
@@ -83,12 +84,22 @@ class Run:
         request = self.request
         names = [table.full_name for table in self._silver_tables() + self._gold_tables()]
         url = self.settings.need_audit_url()
+        # The pipeline's own name is held too: whoever holds it may end the rows of runs that died on another host.
+        names.append(self.catalog.pipeline.name)
         self._lease = hold(url, names, request.run_id, request.attempt, request.wait_seconds)
+        try:
+            self._begin(names)
+        except BaseException:
+            self._lease.release()
+            raise
+        return self
+
+    def _begin(self, names: Sequence[str]) -> None:
+        request = self.request
         params: dict[str, object] = {"tables": list(request.tables), "layers": [str(layer) for layer in request.layers]}
         params |= {name: str(value) for name, value in asdict(request.options).items() if value}
         self.audit.start_run(request.run_id, self.catalog.pipeline.name, request.attempt, request.trigger, params)
         self.audit.repair(request.run_id, request.attempt, names)
-        return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._root is not None and self._owns_root:
@@ -150,9 +161,18 @@ class Run:
         request, name = self.request, f"{table.pipeline}.{layer}.{table.name}"
         self.audit.table_started(request.run_id, request.attempt, layer, name)
         context = Context(
-            self.session, self.settings, self.catalog, self.lake, request.run_id, self._guard, request.options
+            self.session,
+            self.settings,
+            self.catalog,
+            self.lake,
+            request.run_id,
+            self._guard,
+            request.options,
+            request.attempt,
         )
         try:
+            uri = self.lake.bronze(table) if layer is Layer.BRONZE else self.lake.of(table)
+            record_lost(self.audit, self.lake, uri, name, request.run_id)
             self._finish(work(table, context))
         except LakehouseError as error:
             told = redact(str(error), self.secrets)
@@ -210,6 +230,14 @@ def _silver_block(table: Table) -> Silver:
     return table.block
 
 
+def _finish_failed(attempt: Run, told: str) -> None:
+    """Write the failure; an audit that is away as well must not hide what failed first."""
+    try:
+        attempt.audit.finish_run(attempt.request.run_id, attempt.request.attempt, "FAILED", told)
+    except AuditUnavailable as error:
+        log.warning("the failure is not in the audit", error=redact(str(error), attempt.secrets))
+
+
 def run(
     settings: Settings,
     catalog: Catalog,
@@ -228,7 +256,7 @@ def run(
             outcome = attempt.execute()
         except BaseException as error:
             told = redact(str(error) if isinstance(error, LakehouseError) else repr(error), attempt.secrets)
-            attempt.audit.finish_run(request.run_id, request.attempt, "FAILED", told)
+            _finish_failed(attempt, told)
             raise
         first = next(iter(outcome.failures.items()), None)
         error_text = redact(str(first[1]), attempt.secrets) if first else None

@@ -60,6 +60,9 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
     with translated(name):
         ledger = _write(table, plan, context, result)
     state = context.lake.state(plan.uri, plan.application)
+    if state and plan.state and state.version == plan.state.version:
+        told = note or "all of it is held already"
+        return replace(result, status="SKIPPED", ledger=ledger, note=told, phases=dict(context.phases))
     return replace(
         result,
         ledger=ledger,
@@ -73,7 +76,7 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     """Look at the source and at Bronze without reading rows or starting Spark."""
     uri, application = context.lake.bronze(table), f"bronze:{table.name}"
     bronze = context.lake.open(uri)
-    state = context.lake.state(uri, application)
+    state = context.state(uri, application)
     previous = horizon_of(state, uri)
     window = choose_window(block, context.options, previous, horizon.at)
     url = context.settings.connection_url(context.catalog.pipeline.connection)
@@ -106,7 +109,10 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
     rows = _window_rows(plan, context).observe(seen, F.count(F.lit(1)).alias("rows"))
     if plan.state is not None and (plan.window.reread or plan.unstamped):
         bronze = delta.read(context.spark, plan.uri)
-        rows = not_yet_held(rows, bronze, plan.block.watermark, plan.window)
+        rows = not_yet_held(rows, bronze, plan.block.watermark, plan.window).persist()
+        if not (rows.count() or plan.gone):
+            read = int(seen.get["rows"])
+            return Ledger(rows_in=read, duplicate=read)
     if plan.gone:
         marks = tombstones(rows, table.key, plan.gone, plan.block.watermark, plan.window.high)
         rows = rows.unionByName(marks)
@@ -115,11 +121,18 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
     # What was asked for moves no horizon: its commit is told apart by the run, not by the table.
     application = plan.application if plan.window.moves else f"{plan.application}:{context.run_id}"
     commit = context.commit(application, micros(plan.window.high), result)
+    if any(each.kind == "widened" for each in plan.drift):
+        _allow_widening(context, plan.uri)
     with context.phase("write"):
         delta.append(rows, plan.uri, commit, evolve=any(each.action == "evolve" for each in plan.drift))
     _, written = context.lake.appended(plan.uri, application, commit.number)
     read, marked = int(seen.get["rows"]), len(plan.gone)
     return Ledger(rows_in=read + marked, inserted=written - marked, deleted=marked, duplicate=read + marked - written)
+
+
+def _allow_widening(context: Context, uri: str) -> None:
+    """A table property only from the day it is needed: deltalake opens such a table, but reads no rows of it."""
+    context.spark.sql(f"ALTER TABLE delta.`{uri}` SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')")
 
 
 def _window_rows(plan: Plan, context: Context) -> DataFrame:

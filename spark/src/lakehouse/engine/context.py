@@ -13,7 +13,8 @@ from pyspark.sql import SparkSession
 
 from lakehouse.audit.result import TableResult
 from lakehouse.engine.delta import Commit
-from lakehouse.lake import Lake
+from lakehouse.errors import StateError
+from lakehouse.lake import Lake, TableState
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Table
 
@@ -26,6 +27,11 @@ class Options:
     window_from: datetime | None = None
     window_to: datetime | None = None
     replay: bool = False
+
+    @property
+    def judges_again(self) -> bool:
+        """Whether rows that Silver has consumed are judged once more."""
+        return self.full_refresh or self.replay
 
     @property
     def rereads(self) -> bool:
@@ -44,9 +50,24 @@ class Context:
     run_id: str
     guard: Callable[[], None]
     options: Options = Options()
+    attempt: int = 1
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     phases: dict[str, float] = field(default_factory=dict)
     _session: SparkSession | None = None
+
+    def state(self, uri: str, application: str) -> TableState | None:
+        """Return a table's version and progress; raises StateError where it was put back to an older version.
+
+        Its rows are then not those that its commits speak of; reading everything again makes them so.
+        """
+        state = self.lake.state(uri, application)
+        if state is not None and state.restored and not self.options.full_refresh:
+            raise StateError(
+                "the table was put back to an older version, and its rows are not those that its commits speak of.",
+                where=uri,
+                remedy="run with full_refresh for this table; to show readers an older state, `lakehouse rollback`.",
+            )
+        return state
 
     @property
     def spark(self) -> SparkSession:
@@ -55,6 +76,10 @@ class Context:
             with self.phase("session"):
                 self._session = self.open_session()
         return self._session
+
+    def expect_few_rows(self) -> None:
+        """Plan this table's queries once: adapting a plan at run time costs more than a small change set gains."""
+        self.spark.conf.set("spark.sql.adaptive.enabled", "false")
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -68,7 +93,7 @@ class Context:
     def commit(self, application: str, number: int, result: TableResult) -> Commit:
         """Return the commit's identity and its note, after asking whether this attempt may still commit."""
         self.guard()
-        note = {"run_id": self.run_id, "result": json.loads(result.as_json())}
+        note = {"run_id": self.run_id, "attempt": self.attempt, "result": json.loads(result.as_json())}
         return Commit(application, number, json.dumps(note, separators=(",", ":")))
 
     def skipped(self, table: Table, layer: str, note: str) -> TableResult:

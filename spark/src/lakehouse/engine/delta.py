@@ -65,23 +65,44 @@ def append(frame: DataFrame, uri: str, commit: Commit, *, evolve: bool = False) 
     (writer.option("mergeSchema", "true") if evolve else writer).save(uri)
 
 
-def merge_actions(
-    spark: SparkSession, uri: str, actions: DataFrame, key: Sequence[str], commit: Commit, *, local: bool
-) -> Written:
-    """Apply rows that say in `_action` what becomes of them (insert, update, delete) in one commit.
+@dataclass(frozen=True)
+class Settled:
+    """Rows computed once: few ones travel with every further plan, many are cached and read from there."""
 
-    `local`: the rows are few enough to travel with the plan; else Delta writes them down first, since a MERGE reads
-    them twice and they must be the same both times.
+    frame: DataFrame
+    local: bool
+
+    def release(self) -> None:
+        """Give the memory of cached rows back."""
+        if not self.local:
+            self.frame.unpersist()
+
+
+def settle(frame: DataFrame, small: int) -> Settled:
+    """Compute rows once. Up to `small` of them become a local relation: the plans after it forget how they were made.
+
+    Without that a plan that uses a frame twice in each of four steps computes it sixteen times.
     """
-    columns = [name for name in actions.columns if name != ACTION]
+    head = frame.limit(small + 1).toArrow()
+    if head.num_rows > small:
+        return Settled(frame.persist(), local=False)
+    return Settled(frame.sparkSession.createDataFrame(head, frame.schema), local=True)
+
+
+def merge_actions(spark: SparkSession, uri: str, actions: Settled, key: Sequence[str], commit: Commit) -> Written:
+    """Apply rows that say in `_action` what becomes of them (insert, update, delete; others are left) in one commit.
+
+    A MERGE reads its source twice and it must be the same both times: Delta writes down what is no local relation.
+    """
+    changed = actions.frame.where(f"{ACTION} IN ('insert', 'update', 'delete')")
+    columns = [name for name in changed.columns if name != ACTION]
     values: dict[str, str | Column] = {quoted(name): f"s.{quoted(name)}" for name in columns}
     same_key = " AND ".join(f"t.{quoted(name)} = s.{quoted(name)}" for name in key)
-    source = spark.createDataFrame(actions.toArrow(), actions.schema) if local else actions
-    with _carrying(spark, commit, materialize="none" if local else "auto"):
+    with _carrying(spark, commit, materialize="none" if actions.local else "auto"):
         outcome = (
             DeltaTable.forPath(spark, uri)
             .alias("t")
-            .merge(source.alias("s"), same_key)
+            .merge(changed.alias("s"), same_key)
             .whenMatchedDelete(f"s.{ACTION} = 'delete'")
             .whenMatchedUpdate(f"s.{ACTION} = 'update'", set=values)
             .whenNotMatchedInsert(f"s.{ACTION} = 'insert'", values=values)

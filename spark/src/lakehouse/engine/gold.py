@@ -85,7 +85,7 @@ def run_gold(table: Table, context: Context) -> TableResult:
 def find_work(table: Table, context: Context) -> Work | None:
     """Return the table's work, or None while an input is missing."""
     uri, settings = context.lake.of(table), context.settings
-    state = context.lake.state(uri, f"gold:{table.name}")
+    state = context.state(uri, f"gold:{table.name}")
     before = read_inputs(settings, table, state.number) if state and state.number is not None else None
     now: dict[str, int] = {}
     work = Work(table, context, uri, state, before, Inputs(now, _definition(table, context)))
@@ -111,6 +111,8 @@ def _run(work: Work) -> TableResult:
         table=table.full_name, layer=Layer.GOLD, status="SUCCESS", contract_version=table.version,
         versions_read=dict(work.now.versions),
     )  # fmt: skip
+    if not work.whole:
+        context.expect_few_rows()
     match table.block:
         case Scd2():
             desired, held = _scd2(work, table.block)
@@ -163,12 +165,14 @@ def _scd2(work: Work, block: Scd2) -> tuple[DataFrame | None, DataFrame | None]:
         return made.unionByName(unknown_member(work.table, made)), work.held if work.state else None
     name = block.changes_of
     tail = _sql(work, work.changes, work.table.inputs).select(*block.key).where(_all_present(block.key)).distinct()
-    affected = tail.persist()
+    small = work.context.settings.small_batch_rows
+    affected = delta.settle(tail, small).frame
     if affected.isEmpty():
         return None, None
     # The view names the history again: all changes of the affected keys, not only the new ones.
     changes = _sql(work, work.read, (name,))
     mine = changes.join(F.broadcast(affected), block.key, "left_semi")
+    mine = delta.settle(mine, small).frame
     return versions(mine, block), work.held.join(F.broadcast(affected), block.key, "left_semi")
 
 
@@ -179,11 +183,13 @@ def _incremental(work: Work, block: Incremental) -> tuple[DataFrame | None, Data
         rows = _sql(work, work.read, direct)
         held = work.held if work.state else None
     else:
-        affected = affected_keys(work, block).persist()
+        small = work.context.settings.small_batch_rows
+        affected = delta.settle(affected_keys(work, block), small).frame
         if affected.isEmpty():
             return None, None
         views = restricted(work, block, affected)
-        rows = _sql(work, lambda name: views[name], direct).persist()
+        rows = _sql(work, lambda name: views[name], direct)
+        rows = delta.settle(rows, small).frame
         held = work.held.join(F.broadcast(affected), block.rebuild_by, "left_semi")
     for lookup in block.lookups:
         rows = resolve(rows, lookup, work.read(lookup.dimension), small=not work.whole)

@@ -20,9 +20,9 @@ def version_order(latest_by: Sequence[str]) -> list[str]:
 
 
 def keep_latest(rows: DataFrame, key: Sequence[str], latest_by: Sequence[str]) -> DataFrame:
-    """Return the newest row of each key; at the same moment a tombstone stands after an upsert."""
+    """Return the newest row of each key; of one moment and one ingestion a tombstone stands after an upsert."""
     order = [F.col(name).desc_nulls_last() for name in latest_by]
-    order += [(F.col("_op") == DELETE).desc(), F.col("_ingested_at").desc(), F.col(HASH).desc()]
+    order += [F.col("_ingested_at").desc(), (F.col("_op") == DELETE).desc(), F.col(HASH).desc()]
     ranked = rows.withColumn("_rank", F.row_number().over(Window.partitionBy(*key).orderBy(*order)))
     return ranked.where("_rank = 1").drop("_rank")
 

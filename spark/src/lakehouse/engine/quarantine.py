@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.types import StructType
 
 from lakehouse.engine import delta
 from lakehouse.engine.bronze_rows import UPSERT
+from lakehouse.engine.context import Context
 from lakehouse.engine.delta import ACTION, Commit
 from lakehouse.engine.judge import Judgement, reasons
 from lakehouse.engine.shape import RAW
@@ -25,20 +26,24 @@ _JSON = {
 }
 
 
+def key_of(key: Sequence[str]) -> Column:
+    """Return a judged row's key as one text, as the source has it."""
+    return F.concat_ws("\x1f", *[F.col(RAW + name).cast("string") for name in key])
+
+
 def rejected_rows(
     judged: DataFrame, rules: Sequence[Judgement], key: Sequence[str], contract: str, run_id: str, seen: datetime
 ) -> DataFrame:
     """Return judged rows that failed, in the shape of the quarantine table, one row a payload."""
     raw = [name for name in judged.columns if name.startswith(RAW)]
     payload = F.to_json(F.struct(*[F.col(name).alias(name.removeprefix(RAW)) for name in raw]), _JSON)
-    joined_key = F.concat_ws("\x1f", *[F.col(RAW + name).cast("string") for name in key])
     has_key = F.lit(True)
     for name in key:
         has_key = has_key & F.col(RAW + name).isNotNull()
     origin = F.struct(*[F.col(f"_{name}").alias(name) for name in ("source", "run_id", "ingested_at")])
     rows = judged.where("NOT _ok").select(
         F.md5(payload.cast("binary")).alias("fingerprint"),
-        F.when(has_key, joined_key).alias("key"),
+        F.when(has_key, key_of(key)).alias("key"),
         payload.alias("payload"),
         reasons(rules, judged.columns).alias("reasons"),
         origin.alias("origin"),
@@ -51,14 +56,14 @@ def rejected_rows(
     return rows.dropDuplicates(["fingerprint"])
 
 
-def keep(spark: SparkSession, uri: str, rows: DataFrame, commit: Commit, *, local: bool) -> None:
+def keep(spark: SparkSession, uri: str, rows: DataFrame, commit: Commit, small: int) -> None:
     """Add rejected rows to a quarantine; one that is there already only gets its newest sight and reasons."""
     held = delta.read(spark, uri).select("fingerprint", F.col("first_seen").alias("_first"))
     rows = rows.join(held, "fingerprint", "left")
     action = F.when(F.col("_first").isNull(), "insert").otherwise("update")
     first = F.coalesce("_first", "first_seen")
     actions = rows.withColumn(ACTION, action).withColumn("first_seen", first).drop("_first")
-    delta.merge_actions(spark, uri, actions, ["fingerprint"], commit, local=local)
+    delta.merge_actions(spark, uri, delta.settle(actions, small), ["fingerprint"], commit)
 
 
 def held_rows(spark: SparkSession, uri: str, bronze: StructType) -> DataFrame:
@@ -76,10 +81,11 @@ def held_rows(spark: SparkSession, uri: str, bronze: StructType) -> DataFrame:
     )
 
 
-def release(spark: SparkSession, uri: str, judged: DataFrame, run_id: str, at: datetime, commit: Commit) -> None:
+def release(spark: SparkSession, uri: str, judged: DataFrame, context: Context, commit: Commit) -> None:
     """Mark held rows that passed this time as released; called after the commit that took them in."""
     passed = judged.where(F.col(FINGERPRINT).isNotNull() & F.col("_ok"))
     passed = passed.select(F.col(FINGERPRINT).alias("fingerprint")).distinct()
     rows = delta.read(spark, uri).join(F.broadcast(passed), "fingerprint", "left_semi")
-    changed = rows.withColumns({"status": F.lit(RELEASED), "last_seen": F.lit(at), "run_id": F.lit(run_id)})
-    delta.merge_actions(spark, uri, changed.withColumn(ACTION, F.lit("update")), ["fingerprint"], commit, local=False)
+    now = {"status": F.lit(RELEASED), "last_seen": F.lit(context.started), "run_id": F.lit(context.run_id)}
+    released = rows.withColumns({**now, ACTION: F.lit("update")})
+    delta.merge_actions(spark, uri, delta.settle(released, context.settings.small_batch_rows), ["fingerprint"], commit)

@@ -37,9 +37,13 @@ def apply(
     desired: DataFrame, held: DataFrame, uri: str, key: Sequence[str], commit: Commit, table: str, small: int
 ) -> Ledger:
     """Write the differences in one commit, or none where there are none; returns what became of the rows."""
-    actions = differences(desired, held, key).persist()
+    actions = delta.settle(differences(desired, held, key), small)
     identity = F.xxhash64(*key)
-    rows = actions.groupBy(ACTION).agg(F.count(F.lit(1)).alias("n"), F.count_distinct(identity).alias("keys")).collect()
+    rows = (
+        actions.frame.groupBy(ACTION)
+        .agg(F.count(F.lit(1)).alias("n"), F.count_distinct(identity).alias("keys"))
+        .collect()
+    )
     counts = {row[ACTION]: row["n"] for row in rows}
     if any(row["n"] != row["keys"] for row in rows):
         raise GateFailed(
@@ -48,13 +52,11 @@ def apply(
         )  # fmt: skip
     insert, update, gone = (counts.get(name, 0) for name in ("insert", "update", "delete"))
     if update or gone:
-        changed = actions.where(F.col(ACTION) != "unchanged")
-        local = insert + update + gone <= small
-        written = delta.merge_actions(desired.sparkSession, uri, changed, key, commit, local=local)
+        written = delta.merge_actions(desired.sparkSession, uri, actions, key, commit)
         if (written.inserted, written.updated, written.deleted) != (insert, update, gone):
             raise LedgerUnbalanced(f"Delta wrote {written}, but {counts} were decided.", where=table)
     elif insert:
-        delta.append(actions.where(F.col(ACTION) == "insert").drop(ACTION), uri, commit)
-    actions.unpersist()
+        delta.append(actions.frame.where(F.col(ACTION) == "insert").drop(ACTION), uri, commit)
+    actions.release()
     total = sum(counts.values())
     return Ledger(rows_in=total, inserted=insert, updated=update, deleted=gone, unchanged=counts.get("unchanged", 0))

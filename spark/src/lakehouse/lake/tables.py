@@ -17,10 +17,14 @@ HISTORY = "_history"
 
 @dataclass(frozen=True)
 class TableState:
-    """A table's newest version, and the number that its commits carry for one application id (None: never set)."""
+    """A table's newest version, and the number that its commits carry for one application id (None: never set).
+
+    `restored`: the newest commit put an older version back.
+    """
 
     version: int
     number: int | None
+    restored: bool = False
 
 
 class Lake:
@@ -78,7 +82,9 @@ class Lake:
         table = self.open(uri)
         if table is None:
             return None
-        return TableState(table.version(), table.transaction_version(application))
+        newest = next(iter(table.history(1)), {})
+        restored = newest.get("operation") == "RESTORE"
+        return TableState(table.version(), table.transaction_version(application), restored)
 
     def appended(self, uri: str, application: str, number: int) -> tuple[int, int]:
         """Return version and rows of the append that a table's newest commit was.

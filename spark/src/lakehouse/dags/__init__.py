@@ -1,0 +1,1 @@
+"""What Airflow runs: DAGs made from the specs, and what their tasks do. Importing it starts no JVM."""

@@ -1,0 +1,48 @@
+"""The tasks after the layers: the quality gate and the publication. They need no JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk import get_current_context
+
+from lakehouse.audit.lease import hold
+from lakehouse.dags.part import Part, part_of_run
+from lakehouse.log import get_logger
+from lakehouse.publication import Published, make_public, pass_gate, published_tables
+
+log = get_logger(__name__)
+# Another run of these tables, by hand, is waited for this long.
+PATIENCE_SECONDS = 60
+
+
+def quality_gate(pipeline: str) -> dict[str, int]:
+    """Check every table that differs from the published state; return the version of each table that was judged."""
+    with part_of_run(pipeline, get_current_context()) as part:
+        judged = pass_gate(part.settings, part.catalog)
+        for check in judged.checks:
+            log.info(
+                "checked", table=check.table, check=check.check, value=check.value, passed=check.passed,
+                severity=check.severity,
+            )  # fmt: skip
+        log.info("gate passed", tables=len(judged.versions), checks=len(judged.checks))
+        part.end()
+        return judged.versions
+
+
+def publish(pipeline: str, judged: Mapping[str, int]) -> dict[str, Any]:
+    """Show what was judged to readers, all at once, and end the run; return the publication and whether it is new."""
+    with part_of_run(pipeline, get_current_context()) as part:
+        done = _publish(part, judged)
+        number = done.manifest.number if done.manifest else None
+        log.info("published" if done.is_new else "nothing new to publish", publication=number, before=done.before)
+        part.succeed()
+        return {"publication": number, "new": done.is_new}
+
+
+def _publish(part: Part, judged: Mapping[str, int]) -> Published:
+    names = [table.full_name for table in published_tables(part.catalog)]
+    url = part.settings.need_audit_url()
+    with hold(url, names, part.run_id, part.attempt, PATIENCE_SECONDS) as lease:
+        return make_public(part.settings, part.catalog, part.audit, part.run_id, judged, lease.check)

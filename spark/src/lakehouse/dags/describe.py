@@ -1,0 +1,37 @@
+"""What Airflow shows beside a DAG and its tasks, from the specs."""
+
+from __future__ import annotations
+
+from lakehouse.specs import Catalog, Layer, Silver, Table
+
+
+def describe_dag(catalog: Catalog) -> str:
+    """Return a pipeline's purpose and its tables as Markdown."""
+    pipeline = catalog.pipeline
+    lines = [f"## {pipeline.name}", pipeline.description, "", f"Owner: {pipeline.owner}.", ""]
+    lines += ["| layer | table | reads | what it is |", "|---|---|---|---|"]
+    lines += [
+        f"| {layer} | `{table.name}` | {_reads(table)} | {_one_line(table.description)} |"
+        for layer in (Layer.SILVER, Layer.GOLD)
+        for table in catalog.layer(layer)
+    ]
+    return "\n".join(lines)
+
+
+def describe_layer(catalog: Catalog, layer: Layer) -> str:
+    """Return the tables of one layer's task as Markdown."""
+    tables = catalog.layer(Layer.SILVER if layer is Layer.BRONZE else layer)
+    how = {
+        Layer.BRONZE: "Reads what changed in the source since the last window, as it is.",
+        Layer.SILVER: "Casts, judges and merges; what a rule rejects is quarantined with its reasons.",
+        Layer.GOLD: "Brings dimensions, facts and features up to date by the keys that changed.",
+    }
+    return "\n".join([how[layer], "", *(f"* `{table.pipeline}.{layer}.{table.name}`" for table in tables)])
+
+
+def _reads(table: Table) -> str:
+    return table.block.source if isinstance(table.block, Silver) else ", ".join(table.inputs)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

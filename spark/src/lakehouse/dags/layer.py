@@ -1,0 +1,80 @@
+"""The task of one layer: all its tables in one Spark application."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from lakehouse.dags.part import Part, part_of_run
+from lakehouse.launch import spark_conf
+from lakehouse.settings import Settings
+from lakehouse.specs import Layer
+from lakehouse.specs.pipeline import Pipeline
+
+Counts = dict[str, dict[str, Any]]
+
+
+class LayerOperator(SparkSubmitOperator):
+    """Runs one layer of a pipeline by spark-submit and returns what became of each table.
+
+    Settings travel by the environment: no secret stands in the command, the conf or a template.
+    """
+
+    def __init__(self, *, settings: Settings, pipeline: Pipeline, layer: Layer, **kwargs: Any) -> None:
+        conf = spark_conf(settings, pipeline.spark)
+        conf.pop("spark.master")  # the connection names it
+        super().__init__(
+            application=str(settings.path(Path(f"spark/jobs/{layer}.py"))),
+            conf=conf,
+            name=f"lakehouse {pipeline.name} {layer}",
+            **kwargs,
+        )
+        self.pipeline = pipeline.name
+
+    def execute(self, context: Any) -> Counts:  # type: ignore[override]  # Airflow keeps it as the task's XCom
+        """Run the job; a failure that does not heal is not tried again."""
+        with part_of_run(self.pipeline, context) as part, TemporaryDirectory(prefix="lakehouse-") as folder:
+            result = Path(folder) / "result.json"
+            self.application_args = job_arguments(self.pipeline, part, result)
+            try:
+                super().execute(context)
+            except AirflowException as error:
+                raise failure(result, error) from None
+            return counts(json.loads(result.read_text("utf-8")))
+
+
+def job_arguments(pipeline: str, part: Part, result: Path) -> list[str]:
+    """Return the words after the job's file; each is an argument of its own, none goes through a shell."""
+    words = ["--pipeline", pipeline, "--run-id", part.run_id, "--attempt", str(part.attempt), "--part"]
+    return [*words, "--result", str(result), *part.asked.arguments()]
+
+
+def failure(result: Path, error: AirflowException) -> AirflowException:
+    """Return what to raise: the job's own words where it left them, else what spark-submit said."""
+    try:
+        failures = json.loads(result.read_text("utf-8"))["failures"]
+    except FileNotFoundError:
+        return error
+    told = "; ".join(each["error"] for each in failures.values())
+    return (AirflowException if all(each["heals"] for each in failures.values()) else AirflowFailException)(told)
+
+
+def counts(record: Mapping[str, Any]) -> Counts:
+    """Return, by table, its status, rows in, out and quarantined, seconds, and the version written."""
+    return {
+        each["table"]: {
+            "status": each["status"],
+            "in": each["ledger"]["rows_in"],
+            "out": each["rows_out"],
+            "quarantined": each["ledger"]["quarantined"],
+            "seconds": round(sum(each["phases"].values()), 1),
+            "version": each["version_written"],
+        }
+        for each in record["tables"]
+    }

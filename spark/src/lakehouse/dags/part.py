@@ -1,0 +1,80 @@
+"""A task's share of a run: its attempt in the audit, and errors in Airflow's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from lakehouse.audit.log import Audit
+from lakehouse.cli.runs import catalog_of
+from lakehouse.dags.asked import Asked, platform_run_id, read_asked
+from lakehouse.errors import LakehouseError
+from lakehouse.log import redact, secrets_of
+from lakehouse.settings import Settings, load_settings
+from lakehouse.specs import Catalog
+
+TRIGGER = "airflow"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a task works with: a part of one attempt of a run."""
+
+    settings: Settings
+    catalog: Catalog
+    audit: Audit
+    run_id: str
+    attempt: int
+    asked: Asked
+
+    def end(self) -> None:
+        """Leave the run to its next part."""
+        self.audit.end_part(self.run_id, self.attempt)
+
+    def succeed(self) -> None:
+        """End the run: this was its last part."""
+        self.audit.finish_run(self.run_id, self.attempt, "SUCCESS")
+
+
+@contextmanager
+def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
+    """Hold a part of the run that a task's context belongs to; whatever is raised in it is the attempt's end.
+
+    Raises AirflowFailException where trying again cannot help, AirflowException where it can.
+    """
+    settings = load_settings()
+    run_id, params = platform_run_id(pipeline, context["run_id"]), dict(context["params"])
+    secrets = secrets_of(settings)
+    with in_airflows_terms(secrets), Audit(settings.need_audit_url(), secrets) as audit:
+        attempt = audit.begin_part(run_id, pipeline, TRIGGER, params)
+        try:
+            catalog = catalog_of(settings, pipeline)
+            catalog.need_sound()
+            yield Part(settings, catalog, audit, run_id, attempt, read_asked(catalog, params))
+        except BaseException as error:
+            audit.finish_run(run_id, attempt, "FAILED", str(error) or repr(error))
+            raise
+
+
+@contextmanager
+def in_airflows_terms(secrets: tuple[str, ...]) -> Iterator[None]:
+    """Raise an error of ours as one that Airflow tries again, or fails for good, by whether it heals."""
+    try:
+        yield
+    except LakehouseError as error:
+        kind = AirflowException if error.heals else AirflowFailException
+        raise kind(redact(str(error), secrets)) from None
+
+
+def give_up(pipeline: str, context: Mapping[str, Any]) -> None:
+    """Set the run FAILED in the audit if it still says RUNNING when a task, or the DAG run, has failed for good."""
+    settings = load_settings()
+    task = context.get("task_instance")
+    what = f"task {task.task_id} failed" if task else "the DAG run failed"
+    why = context.get("exception") or context.get("reason") or "Airflow gave no reason"
+    with Audit(settings.need_audit_url(), secrets_of(settings)) as audit:
+        audit.fail_run(platform_run_id(pipeline, context["run_id"]), f"{what}: {why}")

@@ -1,0 +1,38 @@
+"""The task of `setup_source_db`: the source database filled from the CSV files in raw/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lakehouse.dags.part import in_airflows_terms
+from lakehouse.log import get_logger, secrets_of
+from lakehouse.settings import load_settings
+from lakehouse.source.load import LoadedTable, setup_source
+from lakehouse.source.olist import TABLES
+from lakehouse.source.sample import write_sample
+
+log = get_logger(__name__)
+SAMPLE_SCALE = 0.1
+
+
+def fill_source() -> dict[str, dict[str, int]]:
+    """Bring schema olist to what the CSV files say, of a made sample where there are none; return rows by table."""
+    settings = load_settings()
+    raw = settings.path(settings.raw)
+    with in_airflows_terms(secrets_of(settings)):
+        if not has_csv_files(raw):
+            log.info("no CSV files: making a sample", folder=str(raw), scale=SAMPLE_SCALE)
+            write_sample(raw, scale=SAMPLE_SCALE)
+        return {table.name: _told(table) for table in setup_source(settings.connection_url("source"), raw)}
+
+
+def has_csv_files(raw: Path) -> bool:
+    """Tell whether a folder has any of the source's files, plain or packed."""
+    return any((raw / f"{table.file}{end}").exists() for table in TABLES.values() for end in ("", ".gz"))
+
+
+def _told(table: LoadedTable) -> dict[str, int]:
+    log.info("loaded", table=table.name, rows=table.rows, inserted=table.inserted, updated=table.updated)
+    for warning in table.warnings:
+        log.warning(warning, table=table.name)
+    return {"rows": table.rows, "inserted": table.inserted, "updated": table.updated, "deleted": table.deleted}

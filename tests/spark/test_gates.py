@@ -1,0 +1,191 @@
+"""What stops a run, and that tables, quarantine and readers are then as they should be."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from lakehouse.errors import AuditUnavailable, GateFailed, QuarantineLimitExceeded, StateError
+from lakehouse.publish.store import current
+
+SCHEMA = "id string, amount int, at timestamp"
+COLUMNS = ["id string key", "amount int", "at timestamp required"]
+T = [datetime(2018, 1, day, tzinfo=UTC) for day in range(1, 10)]
+
+
+def thing(build, *rules, **block):
+    said = {"source": "shop.thing", "watermark": "at", "latest_by": ["at"], "deletes": "key-scan"}
+    return build.contract(COLUMNS, [build.rule("not_negative", "amount >= 0"), *rules], **said | block)
+
+
+def total(build, sql: str, *rules):
+    columns = ["id string key", "amount int"]
+    block = {"kind": "incremental", "rebuild_by": "id", "inputs": {"thing": {"column": "id"}}}
+    return build.contract(columns, list(rules), **block), sql
+
+
+def silver(house):
+    return house.rows("silver", "thing", "id, amount")
+
+
+def held(house):
+    return house.rows("quarantine", "thing", "key, status")
+
+
+def published(house):
+    manifest = current(house.settings, "shop")
+    return manifest and (manifest.number, manifest.tables)
+
+
+def test_above_the_limit_the_run_stops_with_the_rejects_kept_and_all_else_as_it_was(house, build):
+    lake = house({"silver.thing": thing(build, quarantine_limit="50%")})
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    lake.ok("silver", publish=True)
+    before, seen = lake.versions()["silver/shop/thing"], published(lake)
+    lake.bring("thing", SCHEMA, [("a", -1, T[1], "upsert"), ("b", -1, T[1], "upsert"), ("c", 3, T[1], "upsert")])
+    for _ in range(2):
+        outcome = lake.run("silver", publish=True)
+        error = outcome.failures["shop.silver.thing"]
+        assert isinstance(error, QuarantineLimitExceeded)
+        assert "2 of 3 rows were rejected (66.7%); most by not_negative (2)" in str(error)
+        assert held(lake) == [("a", "quarantined"), ("b", "quarantined")]
+        assert lake.versions()["silver/shop/thing"] == before
+        assert published(lake) == seen
+    lenient = thing(build, quarantine_limit="50%")
+    lenient["quality"] = [build.rule("below_three", "amount < 3")]
+    lake.write("silver.thing", lenient, "1.1.0")
+    lake.ok("silver", publish=True)
+    assert silver(lake) == [("a", -1), ("b", -1)]
+    assert ("c", "quarantined") in held(lake), "a second judgement is no repeat of the first"
+    lake.write("silver.thing", thing(build, quarantine_limit="50%"), "1.2.0")
+    lake.bring("thing", SCHEMA, [("a", 2, T[2], "upsert"), ("d", 4, T[1], "upsert")])
+    lake.ok("silver", publish=True)
+    assert silver(lake) == [("a", 2), ("b", -1), ("d", 4)]
+    assert published(lake) != seen
+
+
+def test_the_limit_that_was_passed_is_told_in_the_audit(house, build, audit_url):
+    lake = house({"silver.thing": thing(build, quarantine_limit="0%")})
+    lake.bring("thing", SCHEMA, [("a", -1, T[0], "upsert")])
+    run_id = lake.run("silver").run_id
+    with closing(psycopg2.connect(audit_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT status, error FROM audit.run_logs WHERE run_id = %s", [run_id])
+        ((status, error),) = cursor.fetchall()
+    assert (status, "not_negative" in error) == ("FAILED", True)
+    assert "silver/shop/thing" not in lake.versions()
+
+
+def test_a_corrected_contract_brings_quarantined_rows_back_by_a_replay(house, build):
+    lake = house({"silver.thing": thing(build, quarantine_limit="100%")})
+    rows = [("a", 1, T[0], "upsert"), ("a", -2, T[1], "upsert"), ("b", -2, T[1], "upsert"), ("c", None, T[1], "upsert")]
+    lake.bring("thing", SCHEMA, rows)
+    lake.bring("thing", SCHEMA, [("b", 5, T[2], "upsert")])
+    assert lake.ok("silver")["silver.thing"].ledger.quarantined == 3
+    lenient = thing(build, quarantine_limit="100%")
+    lenient["quality"] = [build.rule("not_negative", "amount >= -2")]
+    lake.write("silver.thing", lenient, "1.1.0")
+    assert lake.ok("silver")["silver.thing"].status == "SKIPPED"
+    ledger = lake.ok("silver", replay=True)["silver.thing"].ledger
+    # a's newer version is taken, b's is older than what Silver holds, c still has no amount.
+    assert (ledger.rows_in, ledger.updated, ledger.stale, ledger.quarantined) == (3, 1, 1, 1)
+    assert silver(lake) == [("a", -2), ("b", 5)]
+    assert held(lake) == [("a", "released"), ("b", "released"), ("c", "quarantined")]
+    ((reasons, version),) = lake.rows("quarantine", "thing", "[r.rule FOR r IN reasons], contract_version", "key")[2:]
+    assert (reasons, version) == (["not_negative"], "1.1.0")
+    before = lake.versions()["silver/shop/thing"]
+    assert lake.ok("silver", replay=True)["silver.thing"].ledger.rows_in == 1
+    assert (lake.versions()["silver/shop/thing"], silver(lake)) == (before, [("a", -2), ("b", 5)])
+
+
+def test_a_broken_rule_of_a_gold_table_stops_its_commit(house, build):
+    gold = total(build, "SELECT id, amount FROM thing", build.rule("at_most_ten", "amount <= 10"))
+    lake = house({"silver.thing": thing(build), "gold.total": gold})
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    lake.ok("silver", "gold", publish=True)
+    before, seen = lake.versions()["gold/shop/total"], published(lake)
+    lake.bring("thing", SCHEMA, [("a", 2, T[1], "upsert"), ("b", 11, T[1], "upsert")])
+    error = lake.run("silver", "gold", publish=True).failures["shop.gold.total"]
+    assert isinstance(error, GateFailed)
+    assert "rule at_most_ten fails for id=b" in str(error)
+    assert (lake.versions()["gold/shop/total"], published(lake)) == (before, seen)
+    assert lake.rows("gold", "total", "id, amount") == [("a", 1)]
+    lake.bring("thing", SCHEMA, [("b", 10, T[2], "upsert")])
+    lake.ok("silver", "gold", publish=True)
+    assert lake.rows("gold", "total", "id, amount") == [("a", 2), ("b", 10)]
+
+
+def test_sql_that_multiplies_rows_is_stopped_before_readers_see_it(house, build):
+    lake = house({"silver.thing": thing(build), "gold.total": total(build, "SELECT id, amount FROM thing")})
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    lake.ok("silver", "gold", publish=True)
+    seen, before = published(lake), lake.versions()["gold/shop/total"]
+    doubling = "SELECT t.id, t.amount FROM thing AS t CROSS JOIN (SELECT 1 AS n UNION ALL SELECT 2 AS n) AS twice"
+    lake.write("gold.total", total(build, doubling), "1.1.0")
+    error = lake.run("silver", "gold", publish=True).failures["shop.gold.total"]
+    assert "several rows for one key (id)" in str(error)
+    assert (published(lake), lake.versions()["gold/shop/total"]) == (seen, before)
+    other = house({"silver.thing": thing(build), "gold.total": total(build, doubling)})
+    other.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    with pytest.raises(GateFailed, match="key_unique is 1"):
+        other.run("silver", "gold", publish=True)
+    assert published(other) is None
+
+
+def test_a_run_whose_audit_is_away_touches_nothing(house, build):
+    lake = house({"silver.thing": thing(build)})
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    before, settings = lake.versions(), lake.settings
+    lake.settings = settings.model_copy(
+        update={"audit_url": type(settings.audit_url)("postgresql://u:p@127.0.0.1:1/a")}
+    )
+    with pytest.raises(AuditUnavailable) as away:
+        lake.run("silver")
+    assert away.value.heals
+    assert lake.versions() == before
+
+
+@pytest.mark.parametrize("layer", ["silver", "gold"])
+def test_a_table_put_back_to_an_older_version_is_noticed_and_mended_by_a_full_refresh(house, build, layer):
+    gold = total(build, "SELECT id, amount FROM thing")
+    lake = house({"silver.thing": thing(build), "gold.total": gold})
+    for day in (0, 1):
+        lake.bring("thing", SCHEMA, [("a", day, T[day], "upsert"), (f"b{day}", 1, T[day], "upsert")])
+        lake.ok("silver", "gold")
+    table = {"silver": "thing", "gold": "total"}[layer]
+    expected = lake.rows(layer, table, "id, amount")
+    lake.delta(layer, table).restore(0)
+    assert lake.rows(layer, table, "id, amount") != expected
+    before = lake.versions()
+    error = lake.run("silver", "gold").failures[f"shop.{layer}.{table}"]
+    assert isinstance(error, StateError)
+    assert "full_refresh" in str(error)
+    assert lake.versions() == before
+    lake.ok("silver", "gold", full_refresh=True)
+    assert lake.rows(layer, table, "id, amount") == expected
+    assert {result.status for result in lake.ok("silver", "gold").values()} == {"SKIPPED"}
+
+
+def test_a_bronze_table_put_back_to_an_older_version_is_noticed_by_silver(house, build):
+    lake = house({"silver.thing": thing(build)})
+    for day in (0, 1):
+        lake.bring("thing", SCHEMA, [("a", day, T[day], "upsert")])
+        lake.ok("silver")
+    lake.delta("bronze", "thing").restore(0)
+    error = lake.run("silver").failures["shop.silver.thing"]
+    assert isinstance(error, StateError)
+
+
+def test_a_log_that_cannot_be_read_is_never_taken_for_a_new_table(house, build):
+    lake = house({"silver.thing": thing(build)})
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    lake.ok("silver")
+    uri = lake.lake.uri("silver", "thing")
+    (log,) = list(Path(uri, "_delta_log").glob("*.json"))
+    log.write_text(log.read_text()[:40])
+    error = lake.run("silver").failures["shop.silver.thing"]
+    assert isinstance(error, StateError)
+    assert "_delta_log" in str(error)
