@@ -49,6 +49,8 @@ def _s3(settings: Settings) -> dict[str, str]:
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.connection.ssl.enabled": str(settings.s3_endpoint.startswith("https")).lower(),
         "spark.hadoop.fs.s3a.bucket.probe": "0",
+        # Hadoop 3.5's own choice, "analytics", can wait for a block for ever (analytics-accelerator-s3 #369).
+        "spark.hadoop.fs.s3a.input.stream.type": "classic",
         "spark.hadoop.fs.s3a.attempts.maximum": "5",
         "spark.hadoop.fs.s3a.connection.establish.timeout": "5s",
         "spark.hadoop.fs.s3a.connection.timeout": "30s",
