@@ -18,8 +18,6 @@ from lakehouse.launch import spark_conf
 from lakehouse.settings import load_settings
 from lakehouse.specs.pipeline import Spark
 
-# S3A's default stream may wait for a block forever (awslabs/analytics-accelerator-s3 issue 369), and did here.
-STREAM = {"spark.hadoop.fs.s3a.input.stream.type": "classic"}
 # The same S3A file system under a second name, with the log store that Delta brings.
 STOCK = {
     "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
@@ -29,7 +27,7 @@ STOCK = {
 
 def main() -> None:
     folder = {"spark.sql.warehouse.dir": str(Path.cwd() / "warehouse")}
-    conf = spark_conf(load_settings(), Spark()) | STREAM | STOCK | folder
+    conf = spark_conf(load_settings(), Spark()) | STOCK | folder
     spark = SparkSession.builder.config(map=conf).getOrCreate()
     answer({"ok": True})
     for line in sys.stdin:
