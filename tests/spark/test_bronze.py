@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg2
 import pytest
 
+from lakehouse.errors import SpecError
+
 pytestmark = pytest.mark.postgres
 COLUMNS = ["order_id string key", "status string required", "amount decimal(12,2)", "updated_at timestamp required"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -156,6 +158,21 @@ def test_a_vanished_key_gets_one_tombstone_also_where_only_quarantine_held_it(sh
     ask("INSERT INTO shop.orders VALUES ('o2', 'back', 1)")
     run(house)
     assert ("o2", "back") in silver(house)
+
+
+@pytest.mark.parametrize(
+    ("at_the_source", "here"),
+    [("text", "int key"), ("numeric(9,2)", "decimal(9,2) key"), ("timestamptz", "timestamp key")],
+)
+def test_keys_that_read_otherwise_in_the_lake_are_never_taken_for_deleted(
+    house, build, database, ask, at_the_source, here
+):
+    ask("CREATE SCHEMA shop")
+    ask(f"CREATE TABLE shop.t (id {at_the_source}, updated_at timestamptz DEFAULT now())")
+    block = {"source": "shop.t", "watermark": "updated_at", "latest_by": ["updated_at"], "deletes": "key-scan"}
+    lake = house({"silver.t": build.contract([f"id {here}", "updated_at timestamp required"], **block)}, database)
+    with pytest.raises(SpecError, match=r"key column id is .*key-scan cannot compare"):
+        lake.ok("bronze")
 
 
 def optional_status(build):

@@ -189,3 +189,15 @@ def test_a_log_that_cannot_be_read_is_never_taken_for_a_new_table(house, build):
     error = lake.run("silver").failures["shop.silver.thing"]
     assert isinstance(error, StateError)
     assert "_delta_log" in str(error)
+
+
+def test_a_change_that_gold_does_not_show_is_taken_in_once(house, build):
+    lake = house({"silver.thing": thing(build), "gold.total": total(build, "SELECT id, amount FROM thing")})
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    lake.ok("silver", "gold")
+    lake.bring("thing", SCHEMA, [("a", 1, T[1], "upsert")])
+    results = lake.ok("silver", "gold")
+    assert (results["silver.thing"].ledger.updated, results["gold.total"].ledger.unchanged) == (1, 1)
+    before = lake.versions()
+    assert {result.status for result in lake.ok("silver", "gold").values()} == {"SKIPPED"}
+    assert lake.versions() == before

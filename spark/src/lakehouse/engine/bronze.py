@@ -12,7 +12,7 @@ from lakehouse.audit.result import Drift, Ledger, TableResult
 from lakehouse.engine import delta
 from lakehouse.engine.bronze_rows import not_yet_held, tombstones, with_operation, with_origin
 from lakehouse.engine.context import Context
-from lakehouse.engine.drift import find_drift, need_contract_columns, need_watermarks
+from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contract_columns, need_watermarks
 from lakehouse.engine.failures import translated
 from lakehouse.engine.jdbc import page_ranges, read_rows, window_predicate
 from lakehouse.engine.window import Window, choose_window, horizon_of, micros
@@ -82,6 +82,7 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     url = context.settings.connection_url(context.catalog.pipeline.connection)
     found = columns(url, *block.source.split("."))
     need_contract_columns(table, block, found)
+    need_comparable_keys(table, block, found)
     drift = find_drift(table, block, found, bronze)
     with reading(url) as connection:
         count = count_window(connection, block.source, block.watermark, window.low, window.high)

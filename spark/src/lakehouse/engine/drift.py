@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from deltalake import DeltaTable
 
 from lakehouse.audit.result import Drift
-from lakehouse.engine.cast import is_lossless
-from lakehouse.errors import SchemaChanged, SourceError, did_you_mean
+from lakehouse.engine.cast import INTEGERS, is_lossless
+from lakehouse.errors import SchemaChanged, SourceError, SpecError, did_you_mean
 from lakehouse.source.describe import Column
 from lakehouse.source.window import WindowCount
 from lakehouse.specs import Silver, Table
@@ -60,6 +60,26 @@ def need_contract_columns(table: Table, block: Silver, found: Sequence[Column]) 
             allowed=", ".join(names),
             remedy=f"restore the column, or change {table.path.name}.",
         )
+
+
+def need_comparable_keys(table: Table, block: Silver, found: Sequence[Column]) -> None:
+    """Raise SpecError where a key may read otherwise in the lake than at the source.
+
+    Keys are compared as text: one that is cast or derived would seem to be deleted at the source, row by row.
+    """
+    types = {column.name: spark_type(column.type) for column in found}
+    for column in table.columns:
+        if block.deletes != "key-scan" or column.key_position is None:
+            continue
+        kinds = {types.get(column.name, ""), column.type}
+        if column.expression or not (kinds <= {*INTEGERS} or kinds in ({"string"}, {"date"})):
+            raise SpecError(
+                f"the key column {column.name} is {column.type} here and comes from "
+                f"{column.expression or types.get(column.name)}: deletes: key-scan cannot compare it with the source.",
+                where=table.full_name,
+                allowed="key columns that are text, whole numbers or days on both sides, as they are",
+                remedy="keep the source's own key as the key, or set deletes: none or soft.",
+            )
 
 
 def need_watermarks(table: Table, block: Silver, count: WindowCount) -> None:

@@ -122,19 +122,10 @@ def _run(work: Work) -> TableResult:
             desired, held = _full(work, table.block), work.held if work.state else None
         case _:
             raise SpecError("no Gold table.", where=table.full_name)
-    if desired is None:
-        return context.skipped(table, Layer.GOLD, "the inputs' changes touch no key")
-    rows = shaped(desired, table)
     number = store_inputs(context.settings, table, work.state.number or 0 if work.state else 0, work.now)
     commit = context.commit(f"gold:{table.name}", number, result)
     with context.phase("write"):
-        if held is None:
-            delta.append(rows, work.uri, commit)
-            _, inserted = context.lake.appended(work.uri, commit.application, number)
-            ledger = Ledger(rows_in=inserted, inserted=inserted)
-        else:
-            small = context.settings.small_batch_rows
-            ledger = apply(rows, held, work.uri, table.key, commit, table.full_name, small)
+        ledger = _write(work, desired, held, commit)
     ledger.check(table.full_name)
     state = context.lake.state(work.uri, f"gold:{table.name}")
     return replace(
@@ -144,6 +135,21 @@ def _run(work: Work) -> TableResult:
         version_written=state.version if state else None,
         phases=dict(context.phases),
     )
+
+
+def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit: delta.Commit) -> Ledger:
+    """Write what differs; where nothing does, a commit without rows says that the inputs have been taken in."""
+    table, ledger = work.table, Ledger()
+    if desired is not None and held is None:
+        delta.append(shaped(desired, table), work.uri, commit)
+        _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number)
+        return Ledger(rows_in=inserted, inserted=inserted)
+    if desired is not None and held is not None:
+        small = work.context.settings.small_batch_rows
+        ledger = apply(shaped(desired, table), held, work.uri, table.key, commit, table.full_name, small)
+    if work.before != work.now and not ledger.inserted + ledger.updated + ledger.deleted:
+        delta.append(work.held.limit(0), work.uri, commit)
+    return ledger
 
 
 def _sql(work: Work, view: Callable[[str], DataFrame], names: tuple[str, ...]) -> DataFrame:

@@ -25,6 +25,11 @@ def lint_silver(table: Table, block: Silver) -> Iterator[Problem]:
     for name in block.latest_by:
         if name not in known:
             yield no_column(table, ":block.latest_by", "latest_by", name, known)
+    if block.deletes == "key-scan" and block.latest_by[0] != block.watermark:
+        told = (
+            f"deletes: key-scan gives a tombstone no other time than {block.watermark}; latest_by must begin with it."
+        )
+        yield found(table, ":block.latest_by", told)
     referring = [key.column for key in table.foreign_keys]
     for name in block.orphans:
         if name not in referring:
