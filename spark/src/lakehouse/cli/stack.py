@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lakehouse.audit.migrate import migrate
 from lakehouse.cli.screen import console, notes, print_json
 from lakehouse.settings import load_settings
 from lakehouse.stack.doctor import examine
@@ -25,9 +27,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def up_command(as_json: Json = False) -> None:
-    """Start Postgres, MinIO and Airflow; each answers when this returns."""
+    """Start Postgres, MinIO and Airflow; each answers when this returns, and the audit schema is the newest."""
     settings = load_settings()
     parts = up(settings, notes.print)
+    for name in migrate(settings.need_audit_url(), settings.path(Path("warehouse/migrations"))):
+        notes.print(f"Audit schema: {name}")
     _print_parts(parts, as_json)
     if not as_json:
         if not any(part.started for part in parts):
