@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, Param, chain
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowTimetableInvalid
 
 from lakehouse.dags import closing
 from lakehouse.dags.asked import table_choices
@@ -42,6 +42,7 @@ def source_dag() -> DAG:
         schedule=None,
         max_active_runs=1,
         is_paused_upon_creation=False,
+        auto_register=False,  # the DAG file says which are its own
         tags=["source"],
     ) as dag:
         PythonOperator(
@@ -61,13 +62,24 @@ def pipeline_dags(settings: Settings) -> Iterator[DAG]:
         try:
             catalog = load_catalog(folder)
             catalog.need_sound()
-            dag = pipeline_dag(settings, catalog)
-            dag.validate()  # type: ignore[no-untyped-call]
-            yield dag
+            yield checked(pipeline_dag(settings, catalog), catalog)
         except SpecError as error:
             yield broken_dag(folder, str(error))
         except Exception as error:  # noqa: BLE001 - whatever Airflow refuses of one folder, the others keep their DAGs
             yield broken_dag(folder, f"{folder / 'pipeline.yaml'}: Airflow refuses it: {error!r}")
+
+
+def checked(dag: DAG, catalog: Catalog) -> DAG:
+    """Return a DAG that Airflow takes; raises SpecError for a schedule that it does not understand."""
+    try:
+        dag.validate()  # type: ignore[no-untyped-call]
+    except AirflowTimetableInvalid as error:
+        raise SpecError(
+            f'schedule is "{catalog.pipeline.schedule}": {error}',
+            where=str(catalog.folder / "pipeline.yaml"),
+            allowed="a cron expression such as 0 6 * * *, or a preset such as @daily",
+        ) from error
+    return dag
 
 
 def pipeline_dag(settings: Settings, catalog: Catalog) -> DAG:
@@ -83,6 +95,7 @@ def pipeline_dag(settings: Settings, catalog: Catalog) -> DAG:
         max_active_runs=1,
         dagrun_timeout=pipeline.timeout,
         is_paused_upon_creation=False,
+        auto_register=False,  # the DAG file says which are its own
         on_failure_callback=partial(give_up, pipeline.name),
         default_args=_task_defaults(catalog),
         params=_params(catalog),
@@ -123,6 +136,7 @@ def broken_dag(folder: Path, problems: str) -> DAG:
         doc_md=f"```\n{problems}\n```",
         schedule=None,
         is_paused_upon_creation=False,
+        auto_register=False,  # the DAG file says which are its own
         tags=["pipeline", folder.name, "broken"],
     ) as dag:
         PythonOperator(task_id="broken_specs", python_callable=fail, op_args=[problems], retries=0)

@@ -39,8 +39,8 @@ def find(bag: DagBag, name: str) -> DAG:
     return dag
 
 
-def run(dag: DAG) -> dict[str, Any]:
-    """Run one DAG to its end and return what its tasks returned, or failed with, by task."""
+def run(dag: DAG, asked: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Run one DAG to its end as its form is filled in; return what its tasks returned, or failed with, by task."""
     returned: dict[str, Any] = {}
     failed: dict[str, str] = {}
 
@@ -54,7 +54,7 @@ def run(dag: DAG) -> dict[str, Any]:
     for task in dag.tasks:
         task.on_success_callback = [*as_list(task.on_success_callback), on_success]
         task.on_failure_callback = [*as_list(task.on_failure_callback), on_failure]
-    run = dag.test()
+    run = dag.test(run_conf=asked)
     return {"dag": dag.dag_id, "state": str(run.state), "returned": returned, "failed": failed}
 
 

@@ -1,0 +1,128 @@
+"""What Airflow finds when it reads the DAG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = {"bronze_ingestion": "bronze", "silver_processing": "silver", "gold_modeling": "gold"}
+CANARY = "canary-secret-42"
+
+
+@pytest.fixture(scope="module")
+def found(dag_environment, run_script, olist_and_others, tmp_path_factory) -> dict:
+    """The DAGs of olist and seven other folders, read with a secret in every setting that takes one."""
+    folder = tmp_path_factory.mktemp("parse")
+    database = f"postgresql://someone:{CANARY}@127.0.0.1:1/audit"
+    environment = dag_environment(
+        folder,
+        PIPELINES=olist_and_others,
+        LAKE="s3a://{layer}",
+        S3_ENDPOINT="http://127.0.0.1:1",
+        S3_ACCESS_KEY=f"{CANARY}-key",
+        S3_SECRET_KEY=CANARY,
+        AUDIT_URL=database,
+        CONNECTIONS__SOURCE=database,
+    )
+    return run_script("parse.py", environment, folder)
+
+
+@pytest.fixture
+def medallion(found) -> dict:
+    return found["dags"]["medallion_pipeline"]
+
+
+def test_nothing_fails_to_import_and_nothing_heavy_is_imported(found):
+    assert found["errors"] == {}
+    assert {"pyspark", "py4j", "delta", "pandas", "numpy", "pyarrow"} & set(found["imported"]) == set()
+
+
+def test_every_pipeline_folder_has_a_dag_of_its_own(found):
+    assert sorted(found["dags"]) == [
+        "aaa_pipeline",
+        "broken_schedule_pipeline",
+        "broken_table_pipeline",
+        "broken_yaml_pipeline",
+        "medallion_pipeline",
+        "medallion_pipeline_2",
+        "no_yaml_pipeline",
+        "setup_source_db",
+        "shop_pipeline",
+    ]
+
+
+def test_the_pipeline_is_five_tasks_one_after_another(medallion):
+    chain = ["bronze_ingestion", "silver_processing", "gold_modeling", "quality_gate", "publish"]
+    assert {name: task["downstream"] for name, task in medallion["tasks"].items()} == {
+        name: [after] if after else [] for name, after in zip(chain, [*chain[1:], None], strict=True)
+    }
+
+
+@pytest.mark.parametrize(("task", "layer"), LAYERS.items())
+def test_a_layer_is_one_spark_application_in_the_pool(medallion, task, layer):
+    told = medallion["tasks"][task]
+    assert told["application"] == str(ROOT / "spark" / "jobs" / f"{layer}.py")
+    assert Path(told["application"]).is_file()
+    assert told["pool"] == "spark"
+    assert told["conf"]["spark.delta.logStore.s3a.impl"] == "io.lakehouse.ConditionalCreateLogStore"
+    assert "spark.master" not in told["conf"], "the connection names the master"
+
+
+def test_one_run_at_a_time_with_limits_from_the_pipelines_file(medallion):
+    assert medallion["max_active_runs"] == 1
+    assert medallion["timeout"] == 7200
+    assert medallion["schedule"] is None
+    for task in medallion["tasks"].values():
+        assert (task["retries"], task["delay"], task["backoff"], task["timeout"]) == (2, 30, 2, 7200)
+        assert task["owner"] == "commerce-data"
+
+
+def test_the_form_offers_the_tables_and_a_window(medallion):
+    params = medallion["params"]
+    tables = params["tables"]
+    assert (tables["type"], tables["default"]) == ("array", [])
+    assert tables["examples"] == tables["items"]["enum"]
+    files = {f"{path.parent.name}.{path.name.removesuffix('.odcs.yaml')}"
+             for path in (ROOT / "spark" / "pipelines" / "olist").glob("*/*.odcs.yaml")}  # fmt: skip
+    assert set(tables["examples"]) == files
+    assert (params["full_refresh"]["type"], params["full_refresh"]["default"]) == ("boolean", False)
+    for name in ("window_from", "window_to"):
+        assert (params[name]["type"], params[name]["format"]) == (["null", "string"], "date-time")
+        assert params[name]["default"] is None
+
+
+def test_dags_and_tasks_say_what_they_do(found, medallion):
+    assert "| silver | `orders` | olist.orders |" in medallion["doc"]
+    assert "`olist.gold.fact_sales`" in medallion["tasks"]["gold_modeling"]["doc"]
+    assert all(task["doc"] for task in medallion["tasks"].values())
+    assert found["dags"]["setup_source_db"]["doc"]
+
+
+def test_no_secret_is_in_what_airflow_stores_and_shows(found):
+    for dag in found["dags"].values():
+        assert CANARY not in str(dag)
+
+
+@pytest.mark.parametrize(
+    ("dag", "words"),
+    [
+        ("broken_table_pipeline", ["product_category_name_translation.odcs.yaml:", "update_at", "updated_at"]),
+        ("broken_yaml_pipeline", ["broken_yaml/pipeline.yaml:"]),
+        ("no_yaml_pipeline", ["no_yaml", "there is no pipeline.yaml"]),
+        ("broken_schedule_pipeline", ["broken_schedule/pipeline.yaml", "every now and then"]),
+    ],
+)
+def test_a_broken_spec_is_a_dag_that_says_what_is_wrong(found, dag, words):
+    told = found["dags"][dag]
+    assert list(told["tasks"]) == ["broken_specs"]
+    assert told["tasks"]["broken_specs"]["retries"] == 0
+    assert "broken" in told["tags"]
+    assert all(word in told["doc"] for word in words), told["doc"]
+
+
+def test_a_second_pipeline_has_tasks_of_its_own(found):
+    shop = found["dags"]["shop_pipeline"]
+    assert list(shop["tasks"]) == [*LAYERS, "quality_gate", "publish"]
+    assert shop["params"]["tables"]["examples"] == ["silver.product_category_name_translation"]
