@@ -43,7 +43,8 @@ class Report:
                 for step in STEPS:
                     if self.of(program, step, scale):
                         size = f", made data at scale {scale}" if scale else ""
-                        yield [name + size, self.steps[step], *self._figures(program, step, scale)]
+                        done = "the same batch" if scale and step == "increment" else self.steps[step]
+                        yield [name + size, done, *self._figures(program, step, scale)]
 
     def _figures(self, program: str, step: str, scale: int | None) -> list[str]:
         wall, cpu, beside, peak, new = (
