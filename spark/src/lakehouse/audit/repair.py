@@ -55,7 +55,8 @@ def repair(cursor: Cursor, run_id: str, attempt: int, held: Collection[str], sec
         for run, number, layer, name, pipeline, host, pid, start in cursor.fetchall()
     ]
     others = [row for row in rows if (row.run_id, row.attempt) != (run_id, attempt)]
-    gone = [row for row in others if row.name in held or row.process.is_gone()]
+    at_work = [row for row in others if row.process.host]  # a run between two parts has no process to be gone
+    gone = [row for row in at_work if row.name in held or row.process.is_gone()]
     return [row for row in gone if _end(cursor, row, run_id, secrets)]
 
 

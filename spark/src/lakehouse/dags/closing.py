@@ -42,7 +42,7 @@ def publish(pipeline: str, judged: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _publish(part: Part, judged: Mapping[str, int]) -> Published:
-    names = [table.full_name for table in published_tables(part.catalog)]
+    names = [part.catalog.pipeline.name, *(table.full_name for table in published_tables(part.catalog))]
     url = part.settings.need_audit_url()
     with hold(url, names, part.run_id, part.attempt, PATIENCE_SECONDS) as lease:
         return make_public(part.settings, part.catalog, part.audit, part.run_id, judged, lease.check)
