@@ -170,7 +170,7 @@ def write_until(stop, url, written, seed):
                 written.append(number)
 
 
-def windows_under_writers(url, ask, fix, rounds=25):
+def windows_under_writers(url, ask, fix, rounds=25, rows_wanted=200):
     """Read window after window while six writers work; return the ids as read, and those that were committed."""
     stop, written, read = threading.Event(), [], []
     writers = [threading.Thread(target=write_until, args=(stop, url, written, seed)) for seed in range(6)]
@@ -178,14 +178,21 @@ def windows_under_writers(url, ask, fix, rounds=25):
         writer.start()
     previous = ask("SELECT clock_timestamp() - interval '1 day'")[0][0]
     rows = "SELECT id FROM sale WHERE updated_at >= %s AND updated_at < %s"
-    for last in [*[False] * rounds, True]:
-        if last:
-            stop.set()
-            for writer in writers:
-                writer.join()
+
+    def next_window():
+        nonlocal previous
         horizon = fix(previous)
-        read += [number for (number,) in ask(rows, previous, horizon)]
+        read.extend(number for (number,) in ask(rows, previous, horizon))
         previous = horizon
+
+    windows, give_up = 0, time.monotonic() + 60
+    while (windows < rounds or len(written) <= rows_wanted) and time.monotonic() < give_up:
+        next_window()
+        windows += 1
+    stop.set()
+    for writer in writers:
+        writer.join()
+    next_window()
     return sorted(read), sorted(written)
 
 
