@@ -1,0 +1,74 @@
+"""What the demo remembers of its source's files, and what it concludes."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from lakehouse.source.load import setup_source
+from lakehouse.source.sample import write_sample
+from lakehouse.stack.demo_source import Origin, empty, need_of, origin_of, remember, remembered
+
+pytestmark = pytest.mark.postgres
+ORDERS = "olist_orders_dataset.csv"
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    write_sample(tmp_path, scale=0.001)
+    return tmp_path
+
+
+def test_a_sample_is_known_by_scale_and_seed_and_a_persons_files_are_not(raw, tmp_path):
+    made = origin_of(raw)
+    assert made.name == "a sample of scale 0.001, seed 42"
+    assert origin_of(raw) == made
+    with (raw / ORDERS).open("a") as file:
+        file.write("\n")
+    theirs = origin_of(raw)
+    assert "sample" not in theirs.name
+    assert theirs.digest != made.digest
+
+
+def test_packed_files_are_files_and_an_empty_folder_has_no_origin(tmp_path):
+    assert origin_of(tmp_path) is None
+    assert origin_of(tmp_path / "nowhere") is None
+    (tmp_path / f"{ORDERS}.gz").write_bytes(gzip.compress(b"order_id\n"))
+    assert origin_of(tmp_path) is not None
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "need"),
+    [
+        (None, None, "setup"),
+        (Origin("a", "1"), None, "setup"),
+        (None, Origin("a", "1"), "setup"),
+        (Origin("a", "1"), Origin("a", "1"), "nothing"),
+        (Origin("a", "2"), Origin("a", "1"), "setup"),
+        (Origin("b", "2"), Origin("a", "1"), "replace"),
+    ],
+)
+def test_only_the_same_files_need_nothing_and_only_another_origin_begins_anew(now, before, need):
+    assert need_of(now, before) == need
+
+
+def test_the_origin_is_remembered_as_long_as_the_schema_is_there(raw, database, ask):
+    assert remembered(database) is None
+    setup_source(database, raw)
+    assert remembered(database) is None
+    remember(database, origin_of(raw))
+    assert remembered(database) == origin_of(raw)
+    assert ask("SELECT count(*) > 0 FROM olist.orders") == [(True,)]
+    empty(database)
+    assert ask("SELECT to_regnamespace('olist')") == [(None,)]
+    assert remembered(database) is None
+    empty(database)
+
+
+def test_a_note_that_somebody_else_wrote_is_no_origin(database, ask):
+    ask("CREATE SCHEMA olist")
+    for note in ("the shop", "{}", "7", '{"name": "x"}'):
+        ask("COMMENT ON SCHEMA olist IS %s", note)
+        assert remembered(database) is None
