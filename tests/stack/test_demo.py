@@ -34,13 +34,13 @@ class Home:
         self.state = folder / "run"
         self.raw = folder / "raw"
 
-    def demo(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def demo(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         settings = {"HOME": ROOT, "STATE": self.state, "RAW": self.raw, "POSTGRES_PORT": self.port}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
         environment |= {f"LAKEHOUSE_{name}": str(value) for name, value in settings.items()}
         return subprocess.run(
             [str(Path(sys.executable).with_name("lakehouse")), "demo", *words],
-            cwd=self.folder, env=environment | {"PYTHONSAFEPATH": "1"}, capture_output=True, text=True, timeout=280,
+            cwd=self.folder, env=environment | {"PYTHONSAFEPATH": "1"} | variables, capture_output=True, text=True, timeout=280,
             check=False,
         )  # fmt: skip
 
@@ -124,6 +124,14 @@ def test_a_day_later_only_what_changed_is_new(home, first):
     after = home.versions()
     assert after["bronze/olist/orders"] == before["bronze/olist/orders"] + 1
     assert after["bronze/olist/geolocation"] == before["bronze/olist/geolocation"]
+
+
+def test_without_java_it_says_so_in_one_line_and_starts_nothing(home, first):
+    done = home.demo(JAVA_HOME="/nowhere")
+    assert done.returncode == 2
+    assert "no Java that Spark runs on: none at /nowhere/bin/java." in done.stderr
+    assert "apt-get install openjdk-17-jdk-headless" in done.stderr
+    assert "Postgres" not in done.stderr
 
 
 def test_a_demo_beside_another_is_refused(home, first):

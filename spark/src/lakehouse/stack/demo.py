@@ -19,7 +19,8 @@ from lakehouse.settings import Settings
 from lakehouse.source.simulate import simulate
 from lakehouse.stack.demo_run import LOG, Tell, run_dags
 from lakehouse.stack.demo_source import empty, need_of, origin_of, remember, remembered
-from lakehouse.stack.errors import StackError
+from lakehouse.stack.doctor import examine_java
+from lakehouse.stack.errors import MissingTool, StackError
 from lakehouse.stack.layout import Layout, layout, make_folders
 from lakehouse.stack.parts import native_postgres
 from lakehouse.stack.ports import HOST
@@ -58,9 +59,10 @@ def run_demo(settings: Settings, tell: Tell, changes: float = 0) -> Demo:
     """Fill the source where it needs it, run the pipeline, and stop what was started; data stays.
 
     `changes` is the share of orders that a simulated day touches before the run. Raises `StackError` with what the
-    failed task said, and whatever keeps Postgres from starting.
+    failed task said, or with what keeps Postgres from starting; `MissingTool` where there is no Java.
     """
     began = time.monotonic()
+    need_java()
     place = layout(settings)
     make_folders(place)
     server = native_postgres(settings, place)
@@ -81,6 +83,13 @@ def run_demo(settings: Settings, tell: Tell, changes: float = 0) -> Demo:
             log=str(place.log(LOG)),
             seconds=time.monotonic() - began,
         )
+
+
+def need_java() -> None:
+    """Raise `MissingTool` where Spark would find no Java: before anything is started, and in one line."""
+    java = examine_java()
+    if not java.ok:
+        raise MissingTool(f"no Java that Spark runs on: {java.found}.", remedy=java.remedy)
 
 
 def with_databases(settings: Settings, server: PostgresServer) -> Settings:
