@@ -40,9 +40,13 @@ class Home:
         environment |= {f"LAKEHOUSE_{name}": str(value) for name, value in settings.items()}
         return subprocess.run(
             [str(Path(sys.executable).with_name("lakehouse")), "demo", *words],
-            cwd=self.folder, env=environment | {"PYTHONSAFEPATH": "1"} | variables, capture_output=True, text=True, timeout=280,
+            cwd=self.folder,
+            env=environment | {"PYTHONSAFEPATH": "1"} | variables,
+            capture_output=True,
+            text=True,
+            timeout=280,
             check=False,
-        )  # fmt: skip
+        )
 
     def versions(self) -> dict[str, int]:
         logs = sorted((self.state / "lake").glob("*/olist/*/_delta_log"))
