@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse.errors import ParameterError
+from lakehouse.settings import Settings
 from lakehouse.source.load import setup_source
 from lakehouse.source.sample import write_sample
+from lakehouse.stack.demo import SOURCE_DAG, prepare_source
 from lakehouse.stack.demo_source import Origin, empty, need_of, origin_of, remember, remembered
 
 pytestmark = pytest.mark.postgres
@@ -72,3 +75,38 @@ def test_a_note_that_somebody_else_wrote_is_no_origin(database, ask):
     for note in ("the shop", "{}", "7", '{"name": "x"}'):
         ask("COMMENT ON SCHEMA olist IS %s", note)
         assert remembered(database) is None
+
+
+@pytest.fixture
+def shop(raw, database) -> Settings:
+    """Settings whose source holds the files of `raw`, and remembers that it does."""
+    setup_source(database, raw)
+    remember(database, origin_of(raw))
+    return Settings(_env_file=None, raw=raw, connections={"source": database})
+
+
+def test_a_source_of_the_same_files_is_left_alone_and_a_day_changes_some_orders(shop, ask):
+    told: list[str] = []
+    seen = "SELECT order_id, updated_at FROM olist.orders"
+    before = set(ask(seen))
+    assert prepare_source(shop, told.append, 0) == []
+    assert set(ask(seen)) == before
+    assert prepare_source(shop, told.append, 0.2) == []
+    after = set(ask(seen))
+    assert 0 < len(after - before) < len(before)
+    assert [line.partition(":")[0] for line in told] == ["Source"] * 2 + ["A day in the shop"]
+
+
+def test_a_day_needs_a_shop(raw, database):
+    settings = Settings(_env_file=None, raw=raw, connections={"source": database})
+    assert prepare_source(settings, print, 0) == [SOURCE_DAG]
+    with pytest.raises(ParameterError, match="no shop to live a day in"):
+        prepare_source(settings, print, 0.01)
+
+
+def test_rows_of_another_origin_go_before_the_new_ones_come(shop, raw, ask):
+    write_sample(raw, scale=0.002)
+    told: list[str] = []
+    assert prepare_source(shop, told.append, 0) == [SOURCE_DAG]
+    assert ask("SELECT to_regnamespace('olist')") == [(None,)]
+    assert "held a sample of scale 0.001, seed 42" in told[0]
