@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -71,6 +75,19 @@ def ask(settings: Settings, query: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
+def shell(settings: Settings, *words: str) -> str:
+    """What a verb prints in a shell where nobody has named a lake."""
+    told = {"HOME": settings.home, "STATE": settings.state, "POSTGRES_PORT": settings.postgres_port}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
+    environment |= {f"LAKEHOUSE_{name}": str(value) for name, value in told.items()}
+    command = [str(Path(sys.executable).with_name("lakehouse")), *words, "--json"]
+    done = subprocess.run(
+        command, cwd=settings.state.parent, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_both_dags_over_the_api_end_in_a_publication_and_a_second_run_changes_nothing(stack: Settings) -> None:
     assert set(trigger(stack, "setup_source_db").values()) == {"success"}
     assert set(trigger(stack, "medallion_pipeline").values()) == {"success"}
@@ -88,3 +105,7 @@ def test_both_dags_over_the_api_end_in_a_publication_and_a_second_run_changes_no
     assert ask(stack, "SELECT number FROM audit.publications") == [(first.number,)]
     assert set(trigger(stack, "medallion_pipeline").values()) == {"success"}
     assert current(stack, "olist") == first
+    assert json.loads(shell(stack, "publications", "olist"))[0]["tables"] == first.tables
+    held = sum(rule["rows"] for rule in json.loads(shell(stack, "quarantine", "rules", "olist.silver.order_items")))
+    assert held > 0
+    assert json.loads(shell(stack, "run", "olist"))["publication"]["number"] == first.number

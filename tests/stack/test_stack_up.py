@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +21,7 @@ from minio.error import S3Error
 from pydantic import SecretStr
 
 from lakehouse.errors import SettingsError
+from lakehouse.publish.store import publish
 from lakehouse.settings import Settings
 from lakehouse.stack.doctor import examine_ports
 from lakehouse.stack.errors import MissingTool, StackError
@@ -167,6 +171,36 @@ def test_tasks_are_told_the_lake_and_no_administrator(stack):
         assert secret.get_secret_value() not in " ".join(told.values())
 
 
+def shell(settings: Settings, *words: str) -> str:
+    """What a command prints in a person's shell, in a folder with this stack's .env: nobody has named a lake."""
+    folders = {"HOME": settings.home, "STATE": settings.state}
+    ports = {name.upper(): getattr(settings, name) for name in Settings.model_fields if name.endswith("_port")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
+    environment |= {f"LAKEHOUSE_{name}": str(value) for name, value in (folders | ports).items()}
+    command = [str(Path(sys.executable).with_name("lakehouse")), *words]
+    done = subprocess.run(
+        command, cwd=settings.state.parent, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_commands_in_a_shell_work_on_the_lake_of_the_stack_until_it_is_down(stack):
+    address = f"http://127.0.0.1:{stack.minio_port}"
+    jobs = stack.model_copy(update={"lake": "s3a://{layer}", "s3_endpoint": address})
+    made = publish(jobs, "olist", "r1", {"olist.silver.orders": 3})
+    assert [each["number"] for each in json.loads(shell(stack, "publications", "olist", "--json"))] == [made.number]
+    assert f"s3a://{{layer}} at {address}" in shell(stack, "state")
+    note = stack.state / "running-lake.json"
+    told = note.read_text()
+    for name in ("s3_secret_key", "minio_root_password", "postgres_password"):
+        assert getattr(stack, name).get_secret_value() not in told
+    note.unlink()
+    assert json.loads(shell(stack, "publications", "olist", "--json")) == []
+    up(stack)
+    assert note.read_text() == told
+
+
 def test_no_secret_is_in_a_log_a_command_line_or_an_open_file(stack):
     names = [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
     secrets = {name: getattr(stack, name).get_secret_value() for name in names}
@@ -271,6 +305,7 @@ def test_a_state_folder_too_deep_for_a_socket_is_named(settings, tmp_path):
 def test_down_after_all_leaves_no_process(new_settings, stack):
     """Last in this file: it ends the stack that the others use."""
     assert down(stack) == sorted(PARTS)
+    assert not (stack.state / "running-lake.json").exists()
     assert processes(stack) == {}
     assert all(map(is_free, (stack.postgres_port, stack.minio_port, stack.minio_console_port, stack.airflow_port)))
     assert list((stack.state / "minio" / "bronze").parent.iterdir()) != []

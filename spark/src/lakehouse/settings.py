@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from lakehouse.errors import SettingsError
 
 LAYERS = ("bronze", "silver", "gold", "quarantine", "ops")
+# In the state folder while `make up` runs: the lake of its jobs.
+RUNNING_LAKE = "running-lake.json"
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -44,7 +47,9 @@ class Settings(BaseSettings):
     )
 
     lake: str = Field(
-        default="", description="Where tables live: a URI with {layer}, such as s3a://{layer}. Empty: a local folder."
+        default="",
+        description="Where tables live: a URI with {layer}, such as s3a://{layer}. Not set: MinIO while `make up` "
+        "runs, else a local folder; set to nothing: that folder.",
     )
     s3_endpoint: str = Field(default="", description="URL of the object store, for s3a:// lakes.")
     s3_region: str = Field(default="us-east-1", description="Region sent to the object store.")
@@ -121,7 +126,31 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read settings from the environment and `.env`; every problem is named in one error, without its value."""
+    """Read settings; where they name no lake and a stack of their state folder runs, its lake is taken.
+
+    So a command in a shell works on the tables that the stack's DAGs write.
+    """
+    settings = read_settings()
+    if "lake" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update=running_lake(settings))
+
+
+def running_lake(settings: Settings) -> dict[str, str]:
+    """Return `lake` and `s3_endpoint` of the running stack's jobs, or nothing; SettingsError if that is damaged."""
+    file = settings.path(settings.state) / RUNNING_LAKE
+    try:
+        told = json.loads(file.read_text())
+        return {"lake": str(told["lake"]), "s3_endpoint": str(told["s3_endpoint"])}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        what = f"it does not say which lake the stack works on ({type(error).__name__})."
+        raise SettingsError(what, where=str(file), remedy="`make up` writes it anew; `make down` removes it.") from None
+
+
+def read_settings() -> Settings:
+    """Read settings from the environment and `.env` alone; every problem is named in one error, without its value."""
     try:
         return Settings()
     except ValidationError as error:

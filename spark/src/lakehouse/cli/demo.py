@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 from lakehouse.audit.history import Row
 from lakehouse.cli.screen import console, notes, print_json
 from lakehouse.cli.source import parse_share
-from lakehouse.settings import load_settings
+from lakehouse.settings import load_settings, read_settings
 
 if TYPE_CHECKING:
     from lakehouse.stack.demo import Demo
@@ -30,7 +30,7 @@ def demo_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Run the whole pipeline through Airflow on an embedded Postgres and a local folder."""
+    """Run the whole pipeline through Airflow on an embedded Postgres and a local folder, whatever else runs."""
     from lakehouse.stack.demo import run_demo
 
     share = parse_share(changes) if changes else 0.0
@@ -42,13 +42,13 @@ def demo_command(
             notes.print(line, soft_wrap=True)
             status.update(line.split("  ")[0])
 
-        demo = run_demo(load_settings(), tell, share)
+        demo = run_demo(read_settings(), tell, share)
     if as_json:
         print_json({**vars(demo), "new_rows": demo.new_rows, "new_versions": demo.new_versions})
         return
     console.print()
     console.print(grid(demo.tables))
-    console.print(closing(demo), soft_wrap=True)
+    console.print(closing(demo, load_settings().table_uri("{layer}")), soft_wrap=True)
 
 
 def row_line(row: Row) -> str:
@@ -73,8 +73,8 @@ def grid(rows: list[Row]) -> Grid:
     return table
 
 
-def closing(demo: Demo) -> str:
-    """Return what became of the run, where the tables are, and three things to try next."""
+def closing(demo: Demo, lake: str) -> str:
+    """Return what became of the run, where the tables are, and three things to try next; `lake` is the verbs' own."""
     if demo.is_new:
         news = f"Published as {demo.publication}: readers see all these versions at once. {demo.seconds:.0f} s."
     else:
@@ -83,6 +83,7 @@ def closing(demo: Demo) -> str:
             f"publication {demo.publication} stands. {demo.seconds:.0f} s."
         )
     lakehouse = ".venv/bin/lakehouse" if Path(".venv/bin/lakehouse").exists() else "lakehouse"
+    here = "" if lake == demo.lake else "LAKEHOUSE_LAKE= "  # the verbs work on the running stack's
     layers = "{bronze,silver,gold,quarantine}"
     return "\n".join(
         [
@@ -91,7 +92,7 @@ def closing(demo: Demo) -> str:
             "",
             "Next:",
             f"  {lakehouse} demo --changes 1%".ljust(45) + "a day in the shop; only what changed is touched",
-            f"  {lakehouse} publications olist".ljust(45) + "what readers see, and what they saw before",
+            f"  {here}{lakehouse} publications olist".ljust(45) + "what readers see, and what they saw before",
             "  make up".ljust(45) + "the same DAGs in Airflow's UI, with MinIO as the lake",
         ]
     )

@@ -11,7 +11,7 @@ import typer
 
 from lakehouse.audit.migrate import migrate
 from lakehouse.cli.screen import console, notes, print_json
-from lakehouse.settings import load_settings
+from lakehouse.settings import load_settings, read_settings
 from lakehouse.stack.doctor import examine
 from lakehouse.stack.up import PartState, down, state, up
 
@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 def up_command(as_json: Json = False) -> None:
     """Start Postgres, MinIO and Airflow; each answers when this returns, and the audit schema is the newest."""
-    settings = load_settings()
+    settings = read_settings()
     parts = up(settings, notes.print)
     for name in migrate(settings.need_audit_url(), settings.path(Path("warehouse/migrations"))):
         notes.print(f"Audit schema: {name}")
@@ -36,12 +36,13 @@ def up_command(as_json: Json = False) -> None:
     if not as_json:
         if not any(part.started for part in parts):
             console.print("everything was up already")
+        _print_lake()
         console.print(f"login {settings.airflow_user}; the passwords are in .env; logs are in {settings.state}/logs")
 
 
 def down_command(as_json: Json = False) -> None:
     """Stop what `up` or `demo` started; data stays."""
-    stopped = down(load_settings())
+    stopped = down(read_settings())
     if as_json:
         print_json(stopped)
     else:
@@ -50,7 +51,9 @@ def down_command(as_json: Json = False) -> None:
 
 def state_command(as_json: Json = False) -> None:
     """Look at every part; nothing is started."""
-    _print_parts(state(load_settings()), as_json)
+    _print_parts(state(read_settings()), as_json)
+    if not as_json:
+        _print_lake()
 
 
 def _print_parts(parts: Sequence[PartState], as_json: bool) -> None:
@@ -61,9 +64,17 @@ def _print_parts(parts: Sequence[PartState], as_json: bool) -> None:
         console.print(f"{part.name:<24} {part.state:<9} {part.address}", soft_wrap=True)
 
 
+def _print_lake() -> None:
+    """Say which lake the verbs in this folder work on."""
+    settings = load_settings()
+    lake = settings.table_uri("{layer}")
+    at = f" at {settings.s3_endpoint}" if "://" in lake and settings.s3_endpoint else ""
+    console.print(f"lake of every verb here: {lake}{at}", soft_wrap=True, markup=False)
+
+
 def doctor_command(as_json: Json = False) -> None:
     """Look for what would keep the platform from running, with a remedy for each."""
-    findings = examine(load_settings())
+    findings = examine(read_settings())
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

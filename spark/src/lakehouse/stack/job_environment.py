@@ -24,7 +24,7 @@ WITHHELD = {
 
 
 def job_environment(settings: Settings, server: PostgresServer) -> dict[str, str]:
-    """Return `LAKEHOUSE_*` variables: the settings, with absolute paths, the native MinIO as the lake.
+    """Return `LAKEHOUSE_*` variables: the settings, with absolute paths, and the lake of `jobs_lake`.
 
     Databases that the settings do not name are those of the native Postgres.
     """
@@ -33,8 +33,15 @@ def job_environment(settings: Settings, server: PostgresServer) -> dict[str, str
         told[name.upper()] = _text(settings, getattr(settings, name)) or told.get(name.upper(), "")
     for name, url in settings.connections.items():
         told[f"CONNECTIONS__{name.upper()}"] = url.get_secret_value()
-    told |= {"LAKE": "s3a://{layer}", "S3_ENDPOINT": f"http://{HOST}:{settings.minio_port}"}
+    told |= {name.upper(): value for name, value in jobs_lake(settings).items()}
     return {f"LAKEHOUSE_{name}": value for name, value in told.items() if value}
+
+
+def jobs_lake(settings: Settings) -> dict[str, str]:
+    """Return `lake` and `s3_endpoint` of jobs: those of the settings where these name a lake, else the native MinIO."""
+    if settings.lake:
+        return {"lake": settings.lake, "s3_endpoint": settings.s3_endpoint}
+    return {"lake": "s3a://{layer}", "s3_endpoint": f"http://{HOST}:{settings.minio_port}"}
 
 
 def _text(settings: Settings, value: Any) -> str:

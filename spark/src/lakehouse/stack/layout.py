@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakehouse.settings import Settings
+from lakehouse.settings import RUNNING_LAKE, Settings
 from lakehouse.stack.errors import StackError
 
 # A Unix socket's path may hold 107 bytes.
@@ -42,6 +42,11 @@ class Layout:
     def pid(self) -> Path:
         """Process id of supervisord."""
         return self.state / "supervisord.pid"
+
+    @property
+    def running_lake(self) -> Path:
+        """Which lake the jobs of the running stack work on; there from `up` to `down`."""
+        return self.state / RUNNING_LAKE
 
     def data(self, part: str) -> Path:
         """Data of a part, which outlives `make down`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from lakehouse.settings import Settings
 from lakehouse.stack.binaries import fetch_postgres
 from lakehouse.stack.environment import need_secrets
 from lakehouse.stack.errors import StackError
+from lakehouse.stack.job_environment import jobs_lake
 from lakehouse.stack.layout import Layout, layout, make_folders
 from lakehouse.stack.minio import fetch_minio, find_minio, need_go
 from lakehouse.stack.part import Part, write_part
@@ -55,7 +57,8 @@ def silent(_: str) -> None:
 def up(settings: Settings, say: Say = silent) -> list[PartState]:
     """Start what does not run yet of Postgres, MinIO and Airflow; each answers when this returns.
 
-    `say` is told of each step. `StackError` on a missing program, a taken port or a part that does not answer,
+    From then on `load_settings` of this state folder takes the lake of the stack's jobs. `say` is told of each step.
+    `StackError` on a missing program, a taken port or a part that does not answer,
     `SettingsError` on a missing secret; what this call has started is then stopped again.
     """
     need_secrets(settings)
@@ -67,7 +70,15 @@ def up(settings: Settings, say: Say = silent) -> list[PartState]:
         say("Building MinIO, once: some minutes")
     fetch_minio(cache)
     fetch_postgres(cache, pom(settings))
-    return _bring_up(place, all_parts(settings, place), say)
+    parts = _bring_up(place, all_parts(settings, place), say)
+    _tell_lake(place, settings)
+    return parts
+
+
+def _tell_lake(place: Layout, settings: Settings) -> None:
+    new = place.running_lake.with_suffix(".new")
+    new.write_text(json.dumps(jobs_lake(settings)))
+    new.replace(place.running_lake)
 
 
 def start_postgres_only(settings: Settings, say: Say = silent) -> PartState:
@@ -89,6 +100,7 @@ def down(settings: Settings) -> list[str]:
         if is_running(place):
             stop_supervisor(place)
         stop_strays(place)
+        place.running_lake.unlink(missing_ok=True)
         for file in place.parts.glob("*.json"):
             file.unlink()
     return ran
