@@ -11,6 +11,9 @@ UV := $(BIN)/python -m uv --quiet
 UV_VERSION := 0.13.8
 PYTHON = $(shell for python in python3.11 python3; do $$python -c 'import ensurepip, sys; \
   sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$python && break; done)
+LAKEHOUSE_DATACONTRACT ?= $(HOME)/.cache/lakehouse/datacontract-venv
+DATACONTRACT := $(LAKEHOUSE_DATACONTRACT)
+DATACONTRACT_VERSION := 1.2.8
 JAVAC := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)javac
 
 # What is installed is named after the content it was made from: another content, another name, made anew.
@@ -48,6 +51,7 @@ doctor: $(PACKAGE) ## look for what would keep the platform from running
 
 .PHONY: test
 test: install lint ## all tests
+	@$(MAKE) datacontract || echo "Without datacontract-cli its test is skipped." >&2
 	@$(BIN)/pytest
 
 .PHONY: test-fast
@@ -59,6 +63,9 @@ lint: $(PACKAGE) ## ruff and mypy
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
+
+.PHONY: datacontract
+datacontract: $(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION) ## datacontract-cli in an environment of its own: its lint of our contracts is a test
 
 .PHONY: bench
 bench: install ## measure a full load and a 1 % run against a plain Spark script and DuckDB
@@ -73,6 +80,14 @@ java:
 	@[ "$$($(JAVAC) -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p')" -ge 17 ] 2>/dev/null || { echo "A JDK 17 or newer \
 	is not on PATH or in JAVA_HOME. Debian: apt-get install openjdk-17-jdk-headless" >&2; exit 2; }
 	@command -v mvn >/dev/null || { echo "Maven is not on PATH. Debian: apt-get install maven" >&2; exit 2; }
+
+# Its dependencies and ours do not go together. Half an environment is no environment: it is made anew.
+$(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION): | $(PACKAGE)
+	@echo "Installing datacontract-cli $(DATACONTRACT_VERSION) into $(DATACONTRACT) …"
+	@rm -rf $(DATACONTRACT)
+	@$(UV) venv --python $(BIN)/python $(DATACONTRACT)
+	@$(UV) pip install --python $(DATACONTRACT)/bin/python datacontract-cli==$(DATACONTRACT_VERSION)
+	@touch $@
 
 # pyspark and pyspark-client share files: an environment is made anew, never upgraded in place.
 $(REQUIREMENTS):

@@ -1,4 +1,4 @@
-"""Every contract is one that a public tool accepts: datacontract-cli, in an environment of its own (it is 560 MB)."""
+"""Every contract is one that a public tool accepts: datacontract-cli, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ CONTRACTS = sorted((ROOT / "spark" / "pipelines").glob("*/*/*.odcs.yaml"))
 ENVIRONMENT = Path(
     os.environ.get("LAKEHOUSE_DATACONTRACT", "~/.cache/lakehouse/datacontract-venv")
 ).expanduser()  # fmt: skip
-INSTALL = (
-    f".venv/bin/uv venv {ENVIRONMENT} && "
-    f".venv/bin/uv pip install --python {ENVIRONMENT}/bin/python datacontract-cli==1.2.8"
-)
 # What `datacontract lint` does for one file, for all in one process: its start costs more than its work.
 LINT = """
 import json, logging, sys
@@ -28,7 +24,7 @@ print(json.dumps({path: [run.result.value, [str(check.reason) for check in run.c
 """
 pytestmark = pytest.mark.skipif(
     not (ENVIRONMENT / "bin" / "datacontract").exists(),
-    reason=f"datacontract-cli is not installed in {ENVIRONMENT}; install it with: {INSTALL}",
+    reason=f"datacontract-cli is not installed in {ENVIRONMENT}; install it with: make datacontract",
 )
 
 
