@@ -94,7 +94,8 @@ def test_the_form_offers_the_tables_and_a_window(medallion):
 
 
 def test_dags_and_tasks_say_what_they_do(found, medallion):
-    assert "| silver | `orders` | olist.orders |" in medallion["doc"]
+    assert "* `orders` from olist.orders: One row an order" in medallion["doc"]
+    assert "* `dim_date`: Days from" in medallion["doc"]
     assert "`olist.gold.fact_sales`" in medallion["tasks"]["gold_modeling"]["doc"]
     assert all(task["doc"] for task in medallion["tasks"].values())
     assert found["dags"]["setup_source_db"]["doc"]

@@ -6,15 +6,12 @@ from lakehouse.specs import Catalog, Layer, Silver, Table
 
 
 def describe_dag(catalog: Catalog) -> str:
-    """Return a pipeline's purpose and its tables as Markdown."""
+    """Return a pipeline's purpose and its tables as Markdown; Airflow shows it in a window too narrow for a table."""
     pipeline = catalog.pipeline
-    lines = [f"## {pipeline.name}", pipeline.description, "", f"Owner: {pipeline.owner}.", ""]
-    lines += ["| layer | table | reads | what it is |", "|---|---|---|---|"]
-    lines += [
-        f"| {layer} | `{table.name}` | {_reads(table)} | {_one_line(table.description)} |"
-        for layer in (Layer.SILVER, Layer.GOLD)
-        for table in catalog.layer(layer)
-    ]
+    lines = [f"## {pipeline.name}", pipeline.description, "", f"Owner: {pipeline.owner}."]
+    for layer in (Layer.SILVER, Layer.GOLD):
+        lines += ["", f"### {layer}", ""]
+        lines += [f"* `{table.name}`{_reads(table)}: {_one_line(table.description)}" for table in catalog.layer(layer)]
     return "\n".join(lines)
 
 
@@ -30,8 +27,9 @@ def describe_layer(catalog: Catalog, layer: Layer) -> str:
 
 
 def _reads(table: Table) -> str:
-    return table.block.source if isinstance(table.block, Silver) else ", ".join(table.inputs)
+    inputs = table.block.source if isinstance(table.block, Silver) else ", ".join(table.inputs)
+    return f" from {inputs}" if inputs else ""
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(text.split())
