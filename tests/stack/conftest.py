@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import psycopg2
 import pytest
 
 from lakehouse.settings import Settings
@@ -67,3 +74,31 @@ def minio(new_settings: Callable[[], Settings]) -> Iterator[Settings]:
 def settings(new_settings: Callable[[], Settings]) -> Settings:
     """Settings of a stack for one test."""
     return new_settings()
+
+
+@pytest.fixture(scope="session")
+def drill() -> ModuleType:
+    """The module `drill`: a test folder holds no package, so it is loaded by its path."""
+    spec = importlib.util.spec_from_file_location("tests_drill", Path(__file__).with_name("drill.py"))
+    assert spec
+    assert spec.loader
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def new_shop(drill: ModuleType, postgres: str, tmp_path: Path) -> Callable[[dict[str, str]], Any]:
+    """Make a shop (see `drill.py`) on databases of its own, with a lake as the settings given say."""
+
+    def make(lake: dict[str, str]) -> Any:
+        name = uuid.uuid4().hex[:8]
+        urls = []
+        for database in (f"shop_{name}", f"audit_{name}"):
+            with closing(psycopg2.connect(postgres)) as connection:
+                connection.autocommit = True
+                connection.cursor().execute(f"CREATE DATABASE {database}")
+            urls.append(postgres.rpartition("/")[0] + f"/{database}")
+        return drill.Shop(tmp_path / name, *urls, lake)
+
+    return make
