@@ -72,8 +72,10 @@ def module_house(tmp_path_factory, spark, audit_url: str):
 
 
 def house_maker(folder: Path, spark, audit_url: str):
-    def make(contracts: dict[str, Any] | Path, source: str | None = None):
-        return kit().House(folder / uuid.uuid4().hex[:6], spark, audit_url, contracts, source)
+    def make(contracts: dict[str, Any] | Path, source: str | None = None, **settings: Any):
+        made = kit().House(folder / uuid.uuid4().hex[:6], spark, audit_url, contracts, source)
+        made.settings = made.settings.model_copy(update=settings)
+        return made
 
     return make
 

@@ -16,7 +16,8 @@ SCHEMA = "id string, at timestamp, tie int, value string, number int"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What is rejected again is seen again: only that is written.
 QUARANTINE = {"quarantine/shop/thing"}
-LAKES = (3, 2)  # batches of each
+# Batches of each lake, and whether the driver may do what is small or Spark does it all.
+LAKES = ((3, {}), (2, {}), (2, {"small_batch_rows": 0}))
 
 
 def contracts(build):
@@ -58,8 +59,8 @@ def lakes(module_house, build, models):
     """Lakes with their models, every batch of every arrival run; ledgers are compared on the way."""
     made = []
     rows = changes(models)
-    for seed, batches in enumerate(LAKES):
-        house, silver = module_house(contracts(build)), models("latest_model").Silver()
+    for seed, (batches, settings) in enumerate(LAKES):
+        house, silver = module_house(contracts(build), **settings), models("latest_model").Silver()
         for batch in models("histories").arrivals(random.Random(seed), rows, batches):
             house.bring("thing", SCHEMA, map(brought, batch))
             results = house.ok("silver", "gold")

@@ -34,6 +34,9 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # A local relation is computed row by row while planning: right for hundreds of rows, slow for many.
+        "spark.sql.execution.arrow.localRelationThreshold": "256k",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
         "spark.databricks.delta.properties.defaults.enableDeletionVectors": "true",
         "spark.delta.logStore.s3a.impl": LOG_STORE,
         "spark.sql.parquet.compression.codec": "zstd",

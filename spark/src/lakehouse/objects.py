@@ -51,7 +51,11 @@ class Store:
 
 def store(settings: Settings, layer: str) -> Store:
     """Return the store of a layer: a bucket for `s3a://` and `s3://`, else a folder, which is made when missing."""
-    uri = settings.table_uri(layer)
+    return store_at(settings, settings.table_uri(layer))
+
+
+def store_at(settings: Settings, uri: str) -> Store:
+    """Return the store of a folder in the lake by its address; made when missing, as a layer's is."""
     scheme, _, rest = uri.rpartition("://")
     secrets = secrets_of(settings)
     if scheme in ("s3a", "s3"):
@@ -62,7 +66,7 @@ def store(settings: Settings, layer: str) -> Store:
             allowed="s3a://{layer}, s3a://bucket/{layer}, file:///folder/{layer} or /folder/{layer}",
             remedy="correct it in .env.",
         )
-    with _our_errors(uri, secrets):
+    with store_errors(uri, secrets):
         return Store(uri, LocalStore(Path(rest).absolute(), mkdir=True), secrets)
 
 
@@ -73,7 +77,7 @@ def read_json(store: Store, path: str) -> dict[str, Any] | None:
     """
     where = f"{store.uri}/{path}"
     try:
-        with _our_errors(where, store.secrets):
+        with store_errors(where, store.secrets):
             content = bytes(obstore.get(store.backend, path).bytes())
     except FileNotFoundError:
         return None
@@ -95,7 +99,7 @@ def create_json(store: Store, path: str, record: dict[str, Any]) -> bool:
     """
     content = json.dumps(record, indent=1, sort_keys=True).encode()
     try:
-        with _our_errors(f"{store.uri}/{path}", store.secrets):
+        with store_errors(f"{store.uri}/{path}", store.secrets):
             obstore.put(store.backend, path, content, mode="create")
     except AlreadyExistsError:
         return False
@@ -104,7 +108,7 @@ def create_json(store: Store, path: str, record: dict[str, Any]) -> bool:
 
 def list_names(store: Store, folder: str) -> list[str]:
     """Return the names of the objects directly in a folder, sorted; an empty list when there are none."""
-    with _our_errors(f"{store.uri}/{folder}", store.secrets):
+    with store_errors(f"{store.uri}/{folder}", store.secrets):
         found = obstore.list_with_delimiter(store.backend, folder)
     names = sorted(str(each["path"]).rpartition("/")[2] for each in found["objects"])
     if not names:
@@ -118,7 +122,7 @@ def _refuse_what_is_no_store(store: Store, path: str) -> None:
     Any page that answers 200 (a login, a proxy) reads as an empty list.
     """
     try:
-        with _our_errors(store.uri, store.secrets):
+        with store_errors(store.uri, store.secrets):
             obstore.get(store.backend, path)
     except FileNotFoundError:
         return
@@ -148,7 +152,7 @@ def _decoded(content: bytes) -> Any:
 
 
 @contextmanager
-def _our_errors(where: str, secrets: tuple[str, ...]) -> Iterator[None]:
+def store_errors(where: str, secrets: tuple[str, ...]) -> Iterator[None]:
     """Turn the store's errors into StoreUnavailable; let through that an object is there already, or is not there."""
     try:
         yield

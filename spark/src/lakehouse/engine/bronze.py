@@ -9,20 +9,25 @@ from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.result import Drift, Ledger, TableResult
+from lakehouse.changes.feed import NotReadable
 from lakehouse.engine import delta
 from lakehouse.engine.bronze_rows import not_yet_held, tombstones, with_operation, with_origin
+from lakehouse.engine.bronze_small import write_small
 from lakehouse.engine.context import Context
 from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contract_columns, need_watermarks
 from lakehouse.engine.failures import translated
 from lakehouse.engine.jdbc import page_ranges, read_rows, window_predicate
 from lakehouse.engine.window import Window, choose_window, horizon_of, micros
 from lakehouse.lake import TableState, live_keys, missing_keys
+from lakehouse.log import get_logger
 from lakehouse.source.connect import reading
 from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
 from lakehouse.source.keys import bucket_counts, keys_in
 from lakehouse.source.window import WindowCount, count_window
 from lakehouse.specs import Layer, Silver, Table
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,15 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
     if plan.state is not None and not (plan.count.rows or plan.gone or plan.unstamped):
         return replace(result, status="SKIPPED", note=note or "nothing in the window", phases=dict(context.phases))
     with translated(name):
+        try:
+            ledger, version = write_small(table, plan, context, result)
+        except NotReadable as why:
+            log.debug("Spark reads the window", table=name, why=str(why))
+        else:
+            rows_out = ledger.inserted + ledger.deleted
+            return replace(
+                result, ledger=ledger, rows_out=rows_out, version_written=version, phases=dict(context.phases)
+            )
         ledger = _write(table, plan, context, result)
     state = context.lake.state(plan.uri, plan.application)
     if state and plan.state and state.version == plan.state.version:

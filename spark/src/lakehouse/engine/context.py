@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.audit.result import TableResult
-from lakehouse.engine.delta import Commit
+from lakehouse.changes.files import FILE, ROW, Snapshot, is_plain, snapshot
+from lakehouse.changes.write import Commit
+from lakehouse.engine import delta
 from lakehouse.errors import StateError
 from lakehouse.lake import Lake, TableState
 from lakehouse.settings import Settings
@@ -77,9 +79,39 @@ class Context:
                 self._session = self.open_session()
         return self._session
 
-    def expect_few_rows(self) -> None:
-        """Plan this table's queries once: adapting a plan at run time costs more than a small change set gains."""
-        self.spark.conf.set("spark.sql.adaptive.enabled", "false")
+    def snapshot(self, uri: str, version: int | None = None) -> Snapshot | None:
+        """Return a table as the driver reads it, at a version if given; None: there is none, or only Spark can."""
+        table = self.lake.open(uri)
+        if table is None or not is_plain(table):
+            return None
+        if version is not None and version != table.version():
+            table.load_as_version(version)
+        return snapshot(self.settings, table, uri)
+
+    def rows_at(self, uri: str, version: int) -> int:
+        """Return how many rows a plain table had at a version; 0 before its first."""
+        found = self.snapshot(uri, version) if version >= 0 else None
+        return found.rows if found is not None else 0
+
+    def frame(self, uri: str) -> DataFrame:
+        """Return a table as a frame: its rows travel with the plan where they are few."""
+        found = self.snapshot(uri)
+        if found is None or not found.fits(self.settings.small_batch_rows):
+            return delta.read(self.spark, uri)
+        return delta.local(self.spark, found.read().drop_columns([FILE, ROW]))
+
+    @contextmanager
+    def few_rows(self) -> Iterator[None]:
+        """Plan queries once and in one part: adapting a plan at run time costs more than a small change set gains."""
+        settings = {"spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "1"}
+        before = {name: str(self.spark.conf.get(name)) for name in settings}
+        for name, value in settings.items():
+            self.spark.conf.set(name, value)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                self.spark.conf.set(name, value)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

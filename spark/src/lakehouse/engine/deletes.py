@@ -10,10 +10,11 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
 from lakehouse.engine.bronze_rows import DELETE
 from lakehouse.engine.context import Context
-from lakehouse.engine.delta import ACTION, Commit
+from lakehouse.engine.delta import ACTION
 from lakehouse.engine.quarantine import HELD, key_of
 from lakehouse.engine.window import micros
 

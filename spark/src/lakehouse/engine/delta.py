@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pyarrow as pa
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
+from lakehouse.changes.write import Commit
 from lakehouse.specs.rules import quoted
 
 _TXN_APP = "spark.databricks.delta.write.txnAppId"
@@ -16,15 +19,6 @@ _TXN_VERSION = "spark.databricks.delta.write.txnVersion"
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 _MATERIALIZE = "spark.databricks.delta.merge.materializeSource"
 ACTION = "_action"
-
-
-@dataclass(frozen=True)
-class Commit:
-    """What a commit says of itself: Delta skips it when the application has committed this number before."""
-
-    application: str
-    number: int
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +59,14 @@ def append(frame: DataFrame, uri: str, commit: Commit, *, evolve: bool = False) 
     (writer.option("mergeSchema", "true") if evolve else writer).save(uri)
 
 
+def local(spark: SparkSession, rows: pa.Table) -> DataFrame:
+    """Return rows of the driver as a frame; times without a zone stay so.
+
+    One chunk a column: Spark takes an empty batch among others for the end of them.
+    """
+    return spark.createDataFrame(rows.combine_chunks(), from_arrow_schema(rows.schema, prefer_timestamp_ntz=True))
+
+
 @dataclass(frozen=True)
 class Settled:
     """Rows computed once: few ones travel with every further plan, many are cached and read from there."""
@@ -86,7 +88,7 @@ def settle(frame: DataFrame, small: int) -> Settled:
     head = frame.limit(small + 1).toArrow()
     if head.num_rows > small:
         return Settled(frame.persist(), local=False)
-    return Settled(frame.sparkSession.createDataFrame(head, frame.schema), local=True)
+    return Settled(frame.sparkSession.createDataFrame(head.combine_chunks(), frame.schema), local=True)
 
 
 def merge_actions(spark: SparkSession, uri: str, actions: Settled, key: Sequence[str], commit: Commit) -> Written:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
+import pyarrow as pa
 from deltalake import DeltaTable
 
 from lakehouse.audit.result import Drift
@@ -19,6 +20,11 @@ from lakehouse.specs.expressions import columns_of_expression
 _SPARK = {
     "smallint": "smallint", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date",
     "real": "float", "double precision": "double",
+}  # fmt: skip
+_ARROW = {
+    "smallint": pa.int16(), "int": pa.int32(), "bigint": pa.int64(), "boolean": pa.bool_(), "date": pa.date32(),
+    "float": pa.float32(), "double": pa.float64(), "string": pa.string(), "timestamp": pa.timestamp("us", "UTC"),
+    "timestamp_ntz": pa.timestamp("us"),
 }  # fmt: skip
 _DELTA = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}
 
@@ -34,6 +40,14 @@ def spark_type(postgres: str) -> str:
     if sized and int(sized[1]) <= 38:
         return f"decimal({sized[1]},{sized[2] or 0})"
     return "string"
+
+
+def arrow_type(spark: str) -> pa.DataType:
+    """Return the Arrow type of what `spark_type` gives."""
+    if spark.startswith("decimal("):
+        precision, scale = spark[8:-1].split(",")
+        return pa.decimal128(int(precision), int(scale))
+    return _ARROW[spark]
 
 
 def source_columns(table: Table, block: Silver) -> set[str]:

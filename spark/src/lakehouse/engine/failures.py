@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import duckdb
+import pyarrow as pa
 import structlog
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -61,4 +63,7 @@ def translated(where: str) -> Iterator[None]:
         for pattern, kind, remedy in _KNOWN:
             if re.search(pattern, trace):
                 raise kind(f"{last_cause(error)}.", where=where, remedy=remedy) from error
+        raise LakehouseError(f"{last_cause(error)}.", where=where, remedy="the log holds the whole trace.") from error
+    except (pa.ArrowException, duckdb.Error) as error:
+        log.exception("the driver's own work failed", table=where)
         raise LakehouseError(f"{last_cause(error)}.", where=where, remedy="the log holds the whole trace.") from error

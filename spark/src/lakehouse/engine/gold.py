@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
@@ -11,20 +12,26 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.result import Ledger, TableResult
+from lakehouse.changes.feed import NotReadable
+from lakehouse.changes.write import Commit, commit_change
 from lakehouse.engine import delta
 from lakehouse.engine.affected import affected_keys, restricted
 from lakehouse.engine.context import Context
 from lakehouse.engine.failures import translated
 from lakehouse.engine.gold_rows import natural_key, shaped, unknown_member
+from lakehouse.engine.gold_small import Rebuild, compare
 from lakehouse.engine.lookups import resolve
 from lakehouse.engine.reconcile import apply
 from lakehouse.engine.scd2 import surrogate_key, versions
 from lakehouse.errors import SpecError
 from lakehouse.lake import TableState
 from lakehouse.lake.inputs import Inputs, read_inputs, store_inputs
+from lakehouse.log import get_logger
 from lakehouse.specs import Full, Incremental, Layer, Scd2, Table
 from lakehouse.specs.lint import find_input
 from lakehouse.specs.rules import quoted
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,39 @@ class Work:
         """Return the table as it is."""
         return delta.read(self.context.spark, self.uri)
 
+    def sql(self, views: Mapping[str, DataFrame]) -> DataFrame:
+        """Run the table's SQL over its inputs and seeds as views of this table's own session."""
+        for name, view in views.items():
+            view.createOrReplaceTempView(name)
+        for name in getattr(self.table.block, "seeds", []):
+            path = self.context.catalog.folder / "seeds" / f"{name}.csv"
+            self.context.spark.read.option("header", "true").csv(str(path)).createOrReplaceTempView(name)
+        return self.context.spark.sql(str(self.table.sql))
+
+    def rows(self) -> DataFrame:
+        """Return all rows that the table should have, made from all of its inputs."""
+        block = self.table.block
+        if isinstance(block, Full):
+            return self.full(block)
+        if isinstance(block, Scd2):
+            made = versions(self.sql({block.changes_of: self.read(block.changes_of)}), block)
+            return made.unionByName(unknown_member(self.table, made))
+        if not isinstance(block, Incremental):
+            raise SpecError("no Gold table.", where=self.table.full_name)
+        rows = self.sql({name: self.read(name) for name in dict.fromkeys([*block.inputs, *block.reads])})
+        for lookup in block.lookups:
+            rows = resolve(rows, lookup, self.read(lookup.dimension), small=False)
+        return rows
+
+    def full(self, block: Full) -> DataFrame:
+        """Return all rows of a table that is computed whole, the unknown member among them."""
+        rows = self.sql({name: self.read(name) for name in self.table.inputs})
+        if block.surrogate is None:
+            return rows
+        natural = [name for name in natural_key(self.table) if name in rows.columns]
+        rows = rows.withColumn(block.surrogate, surrogate_key([F.col(name) for name in natural]))
+        return rows.unionByName(unknown_member(self.table, rows))
+
 
 def run_gold(table: Table, context: Context) -> TableResult:
     """Bring one Gold table up to date; SKIPPED when none of its inputs has changed."""
@@ -111,19 +151,47 @@ def _run(work: Work) -> TableResult:
         table=table.full_name, layer=Layer.GOLD, status="SUCCESS", contract_version=table.version,
         versions_read=dict(work.now.versions),
     )  # fmt: skip
-    if not work.whole:
-        context.expect_few_rows()
-    match table.block:
-        case Scd2():
-            desired, held = _scd2(work, table.block)
-        case Incremental():
-            desired, held = _incremental(work, table.block)
-        case Full():
-            desired, held = _full(work, table.block), work.held if work.state else None
-        case _:
-            raise SpecError("no Gold table.", where=table.full_name)
-    number = store_inputs(context.settings, table, work.state.number or 0 if work.state else 0, work.now)
-    commit = context.commit(f"gold:{table.name}", number, result)
+    try:
+        with context.phase("compute"), nullcontext() if work.whole else context.few_rows():
+            rebuild = Rebuild(work)
+    except NotReadable as error:
+        log.info("Spark compares the rows", table=table.full_name, why=str(error))
+        return _run_large(work, result)
+    return _run_small(work, rebuild, result)
+
+
+def _number(work: Work) -> int:
+    """Return the number that the next commit carries, after storing what it is made from."""
+    return store_inputs(work.context.settings, work.table, work.state.number or 0 if work.state else 0, work.now)
+
+
+def _run_small(work: Work, rebuild: Rebuild, result: TableResult) -> TableResult:
+    """Write what differs; where nothing does, a commit without rows says that the inputs have been taken in."""
+    context = work.context
+    ledger, change = compare(rebuild)
+    ledger.check(work.table.full_name)
+    result = replace(result, ledger=ledger, rows_out=ledger.inserted + ledger.updated + ledger.deleted)
+    if not result.rows_out and work.before == work.now:
+        return replace(result, version_written=rebuild.table.version, phases=dict(context.phases))
+    with context.phase("write"):
+        commit = context.commit(f"gold:{work.table.name}", _number(work), result)
+        version = commit_change(rebuild.table, change, commit)
+    return replace(result, version_written=version, phases=dict(context.phases))
+
+
+def _run_large(work: Work, result: TableResult) -> TableResult:
+    table, context = work.table, work.context
+    desired: DataFrame | None
+    held: DataFrame | None
+    if work.whole:
+        desired, held = work.rows(), work.held if work.state else None
+    elif isinstance(table.block, Scd2):
+        desired, held = _scd2(work, table.block)
+    elif isinstance(table.block, Incremental):
+        desired, held = _incremental(work, table.block)
+    else:
+        desired, held = work.rows(), work.held
+    commit = context.commit(f"gold:{table.name}", _number(work), result)
     with context.phase("write"):
         ledger = _write(work, desired, held, commit)
     ledger.check(table.full_name)
@@ -137,7 +205,7 @@ def _run(work: Work) -> TableResult:
     )
 
 
-def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit: delta.Commit) -> Ledger:
+def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit: Commit) -> Ledger:
     """Write what differs; where nothing does, a commit without rows says that the inputs have been taken in."""
     table, ledger = work.table, Ledger()
     if desired is not None and held is None:
@@ -152,63 +220,30 @@ def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit
     return ledger
 
 
-def _sql(work: Work, view: Callable[[str], DataFrame], names: tuple[str, ...]) -> DataFrame:
-    """Run the table's SQL over its inputs as views of this table's own session."""
-    spark, block = work.context.spark, work.table.block
-    for name in names:
-        view(name).createOrReplaceTempView(name)
-    for name in getattr(block, "seeds", []):
-        path = work.context.catalog.folder / "seeds" / f"{name}.csv"
-        spark.read.option("header", "true").csv(str(path)).createOrReplaceTempView(name)
-    return spark.sql(str(work.table.sql))
-
-
 def _scd2(work: Work, block: Scd2) -> tuple[DataFrame | None, DataFrame | None]:
     """Return the versions of the keys that changed, and the versions that the table holds of them."""
-    changes = _sql(work, work.read, work.table.inputs)
-    if work.whole:
-        made = versions(changes, block)
-        return made.unionByName(unknown_member(work.table, made)), work.held if work.state else None
-    name = block.changes_of
-    tail = _sql(work, work.changes, work.table.inputs).select(*block.key).where(_all_present(block.key)).distinct()
-    small = work.context.settings.small_batch_rows
+    name, small = block.changes_of, work.context.settings.small_batch_rows
+    tail = work.sql({name: work.changes(name)}).select(*block.key).where(_all_present(block.key)).distinct()
     affected = delta.settle(tail, small).frame
     if affected.isEmpty():
         return None, None
-    # The view names the history again: all changes of the affected keys, not only the new ones.
-    changes = _sql(work, work.read, (name,))
-    mine = changes.join(F.broadcast(affected), block.key, "left_semi")
+    # All changes of the affected keys, not only the new ones.
+    mine = work.sql({name: work.read(name)}).join(F.broadcast(affected), block.key, "left_semi")
     mine = delta.settle(mine, small).frame
     return versions(mine, block), work.held.join(F.broadcast(affected), block.key, "left_semi")
 
 
 def _incremental(work: Work, block: Incremental) -> tuple[DataFrame | None, DataFrame | None]:
     """Return the rows of the rebuild keys that changed, and the rows that the table holds of them."""
-    direct = tuple(dict.fromkeys([*block.inputs, *block.reads]))
-    if work.whole:
-        rows = _sql(work, work.read, direct)
-        held = work.held if work.state else None
-    else:
-        small = work.context.settings.small_batch_rows
-        affected = delta.settle(affected_keys(work, block), small).frame
-        if affected.isEmpty():
-            return None, None
-        views = restricted(work, block, affected)
-        rows = _sql(work, lambda name: views[name], direct)
-        rows = delta.settle(rows, small).frame
-        held = work.held.join(F.broadcast(affected), block.rebuild_by, "left_semi")
+    small = work.context.settings.small_batch_rows
+    affected = delta.settle(affected_keys(work, block), small).frame
+    if affected.isEmpty():
+        return None, None
+    views = restricted(work, block, affected)
+    rows = delta.settle(work.sql(views), small).frame
     for lookup in block.lookups:
-        rows = resolve(rows, lookup, work.read(lookup.dimension), small=not work.whole)
-    return rows, held
-
-
-def _full(work: Work, block: Full) -> DataFrame:
-    rows = _sql(work, work.read, work.table.inputs)
-    if block.surrogate is None:
-        return rows
-    natural = [name for name in natural_key(work.table) if name in rows.columns]
-    rows = rows.withColumn(block.surrogate, surrogate_key([F.col(name) for name in natural]))
-    return rows.unionByName(unknown_member(work.table, rows))
+        rows = resolve(rows, lookup, work.read(lookup.dimension), small=True)
+    return rows, work.held.join(F.broadcast(affected), block.rebuild_by, "left_semi")
 
 
 def _all_present(key: list[str]) -> Column:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from lakehouse.audit.result import RuleResult
 from lakehouse.engine.bronze_rows import DELETE
 from lakehouse.engine.shape import RAW, cast_rules, found
+from lakehouse.errors import QuarantineLimitExceeded
 from lakehouse.specs import Silver, Table
 
 OK = "_ok"
@@ -96,3 +97,18 @@ def reasons(rules: Sequence[Judgement], columns: Sequence[str]) -> Column:
         return F.when(~each.passes, F.struct(*parts, F.lit(each.severity).alias("severity")))
 
     return F.array_compact(F.array(*[reason(each) for each in rules]))
+
+
+def need_within_limit(table: Table, block: Silver, counts: Counts) -> None:
+    """Raise QuarantineLimitExceeded, naming the worst rule, where the contract allows fewer rejects."""
+    judged = counts.rows - counts.tombstones
+    if counts.rejected > max(block.quarantine_limit * judged, block.quarantine_floor):
+        worst = max((each for each in counts.rules if each.severity == "error"), key=lambda each: each.failed)
+        raise QuarantineLimitExceeded(
+            f"{counts.rejected} of {judged} rows were rejected ({counts.rejected / judged:.1%}); "
+            f"most by {worst.rule} ({worst.failed}).",
+            where=table.full_name,
+            allowed=f"at most {block.quarantine_limit:.1%} (quarantine_limit), or {block.quarantine_floor} rows "
+            "(quarantine_floor)",
+            remedy="the rejects are kept; correct the source or the contract, then run again.",
+        )

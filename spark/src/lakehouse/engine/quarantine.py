@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.types import StructType
 
+from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
 from lakehouse.engine.bronze_rows import UPSERT
 from lakehouse.engine.context import Context
-from lakehouse.engine.delta import ACTION, Commit
+from lakehouse.engine.delta import ACTION
 from lakehouse.engine.judge import Judgement, reasons
 from lakehouse.engine.shape import RAW
 
@@ -31,28 +33,42 @@ def key_of(key: Sequence[str]) -> Column:
     return F.concat_ws("\x1f", *[F.col(RAW + name).cast("string") for name in key])
 
 
-def rejected_rows(
-    judged: DataFrame, rules: Sequence[Judgement], key: Sequence[str], contract: str, run_id: str, seen: datetime
-) -> DataFrame:
-    """Return judged rows that failed, in the shape of the quarantine table, one row a payload."""
-    raw = [name for name in judged.columns if name.startswith(RAW)]
+@dataclass(frozen=True)
+class Occasion:
+    """When, by which run and under which contract version a row was rejected."""
+
+    contract: str
+    run_id: str
+    seen: datetime
+
+
+def rejection(
+    columns: Sequence[str], rules: Sequence[Judgement], key: Sequence[str], occasion: Occasion
+) -> dict[str, Column]:
+    """Return the columns of the quarantine table as expressions over a judged row with these columns."""
+    raw = [name for name in columns if name.startswith(RAW)]
     payload = F.to_json(F.struct(*[F.col(name).alias(name.removeprefix(RAW)) for name in raw]), _JSON)
     has_key = F.lit(True)
     for name in key:
         has_key = has_key & F.col(RAW + name).isNotNull()
-    origin = F.struct(*[F.col(f"_{name}").alias(name) for name in ("source", "run_id", "ingested_at")])
-    rows = judged.where("NOT _ok").select(
-        F.md5(payload.cast("binary")).alias("fingerprint"),
-        F.when(has_key, key_of(key)).alias("key"),
-        payload.alias("payload"),
-        reasons(rules, judged.columns).alias("reasons"),
-        origin.alias("origin"),
-        F.lit(contract).alias("contract_version"),
-        F.lit(HELD).alias("status"),
-        F.lit(seen).alias("first_seen"),
-        F.lit(seen).alias("last_seen"),
-        F.lit(run_id).alias("run_id"),
-    )
+    return {
+        "fingerprint": F.md5(payload.cast("binary")),
+        "key": F.when(has_key, key_of(key)),
+        "payload": payload,
+        "reasons": reasons(rules, columns),
+        "origin": F.struct(*[F.col(f"_{name}").alias(name) for name in ("source", "run_id", "ingested_at")]),
+        "contract_version": F.lit(occasion.contract),
+        "status": F.lit(HELD),
+        "first_seen": F.lit(occasion.seen),
+        "last_seen": F.lit(occasion.seen),
+        "run_id": F.lit(occasion.run_id),
+    }
+
+
+def rejected_rows(judged: DataFrame, rules: Sequence[Judgement], key: Sequence[str], occasion: Occasion) -> DataFrame:
+    """Return judged rows that failed, in the shape of the quarantine table, one row a payload."""
+    columns = rejection(judged.columns, rules, key, occasion)
+    rows = judged.where("NOT _ok").select(*[column.alias(name) for name, column in columns.items()])
     return rows.dropDuplicates(["fingerprint"])
 
 

@@ -8,8 +8,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.result import Ledger
+from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
-from lakehouse.engine.delta import ACTION, Commit
+from lakehouse.engine.delta import ACTION
 from lakehouse.engine.latest import HASH
 from lakehouse.errors import GateFailed, LedgerUnbalanced
 

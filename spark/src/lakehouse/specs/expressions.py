@@ -86,6 +86,19 @@ def output_of_select(text: str) -> list[str]:
     return list(names)
 
 
+def carried_columns(text: str) -> dict[str, str]:
+    """Return the output columns of a SELECT that are a column of its table unchanged: output name to column name.
+
+    Empty unless the query looks at each row of one table on its own: no join, grouping, window, DISTINCT or subquery.
+    """
+    tree = _parse(text)
+    apart = (exp.Join, exp.Group, exp.Window, exp.AggFunc, exp.Distinct, exp.Subquery, exp.With, exp.Limit, exp.Lateral)
+    if not isinstance(tree, exp.Select) or tree.find(*apart) or len(list(tree.find_all(exp.Table))) != 1:
+        return {}
+    plain = [each for each in tree.expressions if isinstance(each.unalias(), exp.Column)]
+    return {each.alias_or_name: each.unalias().name for each in plain}
+
+
 def _parse(text: str) -> exp.Expr:
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     try:

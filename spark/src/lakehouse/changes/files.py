@@ -1,0 +1,139 @@
+"""A table's rows from its Parquet files, with the place of each row, and new data files."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from lakehouse.changes.log import Action, active_files
+from lakehouse.changes.place import Place, place_of
+from lakehouse.changes.statistics import statistics
+from lakehouse.settings import Settings
+
+FILE, ROW = "_file", "_row"
+# Of Parquet files, compressed: some ten times that in memory.
+MOST_BYTES = 64 << 20
+_FEATURES = {"deletionVectors", "changeDataFeed", "appendOnly", "invariants", "timestampNtz"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table at one version: its files, which of their rows are deleted, and the schema that they are read in."""
+
+    place: Place
+    version: int
+    schema: pa.Schema
+    files: tuple[Action, ...]
+    deleted: Mapping[str, np.ndarray[Any, np.dtype[np.int64]]]
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows the table has, by its log."""
+        return sum(rows_of(add) for add in self.files)
+
+    def fits(self, rows: int) -> bool:
+        """Whether the driver takes the whole table: at most this many rows, and 64 MiB of files."""
+        return self.rows <= rows and sum(int(add["size"]) for add in self.files) <= MOST_BYTES
+
+    def read(self, columns: Sequence[str] | None = None, among: Mapping[str, pa.Array] | None = None) -> pa.Table:
+        """Return rows with `_file` (index into `files`) and `_row`; `among` leaves rows whose columns are in the sets.
+
+        Every set is judged on its own: of several columns the result is a superset of the rows with those keys.
+        """
+        parts = [self._read_file(index, columns, among or {}) for index in range(len(self.files))]
+        return pa.concat_tables(parts) if parts else self.none(columns)
+
+    def none(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return a read that found no row."""
+        empty = self.schema.empty_table().select(list(columns) if columns is not None else self.schema.names)
+        return self._with_places(empty, 0, np.arange(0))
+
+    def _read_file(self, index: int, columns: Sequence[str] | None, among: Mapping[str, pa.Array]) -> pa.Table:
+        add = self.files[index]
+        wanted = list(columns) if columns is not None else self.schema.names
+        with self.place.open_file(unquote(add["path"])) as source:
+            file = pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=True)
+            rows = self._live_rows(index, file)
+            for name, values in among.items():
+                column = read_columns(file, [name], self.schema).column(name).take(rows)
+                rows = rows[pc.is_in(column, value_set=values).to_numpy(zero_copy_only=False)]
+                if not len(rows):
+                    return self.none(columns)
+            table = read_columns(file, wanted, self.schema)
+        return self._with_places(table if len(rows) == table.num_rows else table.take(rows), index, rows)
+
+    def _live_rows(self, index: int, file: pq.ParquetFile) -> np.ndarray[Any, np.dtype[np.int64]]:
+        rows = np.arange(file.metadata.num_rows)
+        gone = self.deleted.get(self.files[index]["path"])
+        return rows if gone is None else np.delete(rows, gone)
+
+    @staticmethod
+    def _with_places(table: pa.Table, index: int, rows: np.ndarray[Any, np.dtype[np.int64]]) -> pa.Table:
+        table = table.append_column(FILE, pa.array(np.full(len(rows), index, dtype=np.int32)))
+        return table.append_column(ROW, pa.array(rows.astype(np.int64)))
+
+
+def rows_of(add: Action) -> int:
+    """Return how many rows of a file are in the table."""
+    vector = add.get("deletionVector") or {}
+    return int(json.loads(add["stats"])["numRecords"]) - int(vector.get("cardinality", 0))
+
+
+def read_columns(file: pq.ParquetFile, names: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """Return columns of a file in the table's types; one that the file lacks, for it is older, is NULL."""
+    held = set(file.schema_arrow.names)
+    found = file.read(columns=[name for name in names if name in held])
+    columns = [
+        found.column(name).cast(schema.field(name).type) if name in held
+        else pa.nulls(file.metadata.num_rows, schema.field(name).type)
+        for name in names
+    ]  # fmt: skip
+    return pa.table(dict(zip(names, columns, strict=True)))
+
+
+def is_plain(table: DeltaTable) -> bool:
+    """Whether a table has only what is read and written here: no partitions, no feature but those below."""
+    protocol = table.protocol()
+    features = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
+    return features <= _FEATURES and not table.metadata().partition_columns
+
+
+def snapshot(settings: Settings, table: DeltaTable, uri: str) -> Snapshot:
+    """Return a table as it stands at the version that `table` was opened at."""
+    place, version = place_of(settings, uri), table.version()
+    files = tuple(active_files(place, version))
+    deleted = _deleted(table) if any("deletionVector" in add for add in files) else {}
+    return Snapshot(place, version, arrow_schema(table), files, deleted)
+
+
+def arrow_schema(table: DeltaTable) -> pa.Schema:
+    """Return a table's columns as Arrow types, without Delta's metadata."""
+    return pa.schema([pa.field(each.name, each.type) for each in pa.schema(table.schema().to_arrow())])
+
+
+def _deleted(table: DeltaTable) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return the deleted row numbers of each file, by its path in the log; deltalake decodes the vectors."""
+    gone: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
+    for batch in pa.table(table.deletion_vectors()).to_batches():
+        for path, kept in zip(batch.column("filepath"), batch.column("selection_vector"), strict=True):
+            mask = kept.values.to_numpy(zero_copy_only=False)
+            gone[str(path).rpartition("/")[2]] = np.flatnonzero(~mask)
+    return gone
+
+
+def write_file(place: Place, rows: pa.Table, folder: str = "", kind: str = "part") -> Action:
+    """Write rows as one new Parquet file and return what the log says of it: path, size, statistics."""
+    path = f"{folder}{kind}-00000-{uuid.uuid4()}-c000.zstd.parquet"
+    with place.create_file(path) as sink:
+        pq.write_table(rows, sink, compression="zstd", store_schema=False)
+    return {"path": path, "partitionValues": {}, "size": place.size(path), "stats": statistics(rows)}

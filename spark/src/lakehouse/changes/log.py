@@ -1,0 +1,91 @@
+"""A table's transaction log, as far as a small change needs it: the files of a version, and the next entry.
+
+Source: the Delta protocol (PROTOCOL.md of delta-io/delta), reader version 3, writer version 7.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from lakehouse.changes.place import Place
+from lakehouse.errors import StateError
+
+Action = dict[str, Any]
+_KEPT = ("path", "partitionValues", "size", "modificationTime", "stats", "tags", "deletionVector")
+
+
+def entry_name(version: int) -> str:
+    """Return where the log entry of a version lies."""
+    return f"_delta_log/{version:020d}.json"
+
+
+def read_entry(place: Place, version: int) -> list[Action]:
+    """Return the actions of one version; raises StateError where its entry is gone."""
+    content = place.read_object(entry_name(version))
+    if content is None:
+        raise StateError(
+            f"the log entry of version {version} is not there.",
+            where=place.uri,
+            remedy="restore it under _delta_log, or run with full_refresh.",
+        )
+    return [json.loads(line) for line in content.splitlines() if line.strip()]
+
+
+def active_files(place: Place, version: int) -> list[Action]:
+    """Return the `add` actions of a version, newest entry of each file, with its deletion vector if it has one."""
+    start, files = _checkpoint(place, version)
+    for number in range(start + 1, version + 1):
+        for action in read_entry(place, number):
+            if "remove" in action:
+                files.pop(_identity(action["remove"]), None)
+            elif "add" in action:
+                files[_identity(action["add"])] = action["add"]
+    return list(files.values())
+
+
+def create_entry(place: Place, version: int, actions: Iterable[Action]) -> None:
+    """Write a version's log entry; raises StateError, with nothing written, where another writer has made it first."""
+    lines = "\n".join(json.dumps(action, separators=(",", ":"), ensure_ascii=False) for action in actions)
+    if not place.create_object(entry_name(version), lines.encode() + b"\n"):
+        raise StateError(
+            f"another writer has made version {version} meanwhile.",
+            where=place.uri,
+            remedy="run again; nothing of this run is in the table.",
+        )
+
+
+def _identity(file: Action) -> tuple[str, str]:
+    """A file and its deletion vector are one logical file of the log."""
+    vector = file.get("deletionVector") or {}
+    return str(file["path"]), f"{vector.get('storageType')}{vector.get('pathOrInlineDv')}@{vector.get('offset')}"
+
+
+def _checkpoint(place: Place, version: int) -> tuple[int, dict[tuple[str, str], Action]]:
+    """Return the version of the newest checkpoint that is not after `version`, and its files; -1 where there is none.
+
+    The checkpoints are listed, not looked up: `_last_checkpoint` may be cut short, or name a newer one.
+    """
+    names = [name for name in place.list_objects("_delta_log") if name.endswith(".checkpoint.parquet")]
+    numbers = sorted(int(name[:20]) for name in names if len(name) == 20 + len(".checkpoint.parquet"))
+    numbers = [number for number in numbers if number <= version]
+    if not numbers:
+        return -1, {}
+    with place.open_file(f"_delta_log/{numbers[-1]:020d}.checkpoint.parquet") as source:
+        rows: Sequence[Action | None] = pq.read_table(source, columns=["add"]).column("add").to_pylist()
+    adds = [_plain(row) for row in rows if row is not None and row.get("path")]
+    return numbers[-1], {_identity(add): add for add in adds}
+
+
+def _plain(add: Action) -> Action:
+    """A checkpoint's Parquet maps and absent fields in the form of the JSON entries."""
+    plain = {name: add[name] for name in _KEPT if add.get(name) is not None}
+    plain["partitionValues"] = dict(add.get("partitionValues") or [])
+    if "tags" in plain:
+        plain["tags"] = dict(plain["tags"])
+    if "deletionVector" in plain:
+        plain["deletionVector"] = {name: value for name, value in plain["deletionVector"].items() if value is not None}
+    return {**plain, "dataChange": False}

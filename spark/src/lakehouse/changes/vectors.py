@@ -1,0 +1,44 @@
+"""Deletion vectors: which rows of a data file are no longer in the table.
+
+Source: the Delta protocol, "Deletion Vector Format"; the 64-bit form of the portable Roaring format.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import uuid
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+from pyroaring import BitMap64
+
+from lakehouse.changes.place import Place
+
+_MAGIC = 1681511377
+_RFC1924 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
+_Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+_TO_Z85 = str.maketrans(_RFC1924, _Z85)
+
+
+def write_vectors(place: Place, deleted: Iterable[Iterable[int]]) -> list[dict[str, Any]]:
+    """Store the row numbers of each file in one new vector file; return their descriptors for the log, in order."""
+    name = uuid.uuid4()
+    content, descriptors = bytearray(b"\x01"), []
+    for rows in deleted:
+        bitmap = BitMap64(rows)
+        data = struct.pack("<i", _MAGIC) + bitmap.serialize()
+        descriptors.append(
+            {
+                "storageType": "u",
+                "pathOrInlineDv": base64.b85encode(name.bytes).decode().translate(_TO_Z85),
+                "offset": len(content),
+                "sizeInBytes": len(data),
+                "cardinality": len(bitmap),
+            }
+        )
+        content += struct.pack(">i", len(data)) + data + struct.pack(">I", zlib.crc32(data))
+    with place.create_file(f"deletion_vector_{name}.bin") as sink:
+        sink.write(bytes(content))
+    return descriptors

@@ -1,0 +1,144 @@
+"""Gold for a change set that fits the driver: Spark runs the table's SQL over few rows, the driver does the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from lakehouse.audit.result import Ledger
+from lakehouse.changes.definition import new_table
+from lakehouse.changes.differences import differences, repeated_keys
+from lakehouse.changes.feed import NotReadable
+from lakehouse.changes.files import FILE, ROW, Snapshot
+from lakehouse.changes.query import numbered, query, same
+from lakehouse.changes.write import Change
+from lakehouse.engine import delta
+from lakehouse.engine.affected_small import Inputs, affected_keys, distinct, needed, rows_of_keys
+from lakehouse.engine.gold_rows import shaped
+from lakehouse.engine.lookups import resolve
+from lakehouse.engine.scd2 import versions
+from lakehouse.errors import GateFailed
+from lakehouse.specs import Full, Incremental, Scd2
+from lakehouse.specs.expressions import carried_columns
+
+if TYPE_CHECKING:
+    from lakehouse.engine.gold import Work
+
+
+class Rebuild:
+    """The rows that a table should have of its affected keys (`desired`, None: of no key), and those that it has."""
+
+    def __init__(self, work: Work) -> None:
+        """Compute both; raises NotReadable where the change set, or the table, is Spark's to handle."""
+        self.work, self.inputs = work, Inputs(work)
+        block = work.table.block
+        self.desired: pa.Table | None
+        if work.whole:
+            self.inputs.need_few()
+            self.desired = self._arrow(work.rows())
+            self.table = self._table_or_new(self.desired.schema)
+            self.held = self.table.read()
+            return
+        self.table = needed(work.context.snapshot(work.uri))
+        if isinstance(block, Scd2):
+            self.desired, self.held = self._scd2(block)
+        elif isinstance(block, Incremental):
+            self.desired, self.held = self._incremental(block)
+        elif isinstance(block, Full):
+            self.desired, self.held = self._full(block)
+
+    def _scd2(self, block: Scd2) -> tuple[pa.Table | None, pa.Table]:
+        carried = carried_columns(str(self.work.table.sql))
+        if not {*block.key} <= carried.keys():
+            raise NotReadable("the SQL derives the key")
+        columns = [carried[name] for name in block.key]
+        name = block.changes_of
+        tail = self.inputs.changes(name, columns)
+        if not tail.num_rows:
+            return None, self.table.none()
+        among = {column: distinct(tail.column(column)) for column in columns}
+        changes = _only(self.inputs.rows(name, among), tail, {column: column for column in columns})
+        rows = versions(self.work.sql({name: self._frame(changes)}), block)
+        known = {column: among[carried[column]] for column in block.key}
+        return self._arrow(rows), _only(self.table.read(among=known), tail, carried_key(block, carried))
+
+    def _incremental(self, block: Incremental) -> tuple[pa.Table | None, pa.Table]:
+        keys = affected_keys(self.inputs, block, self.table)
+        if not len(keys):
+            return None, self.table.none()
+        views = rows_of_keys(self.inputs, block, keys)
+        rows = self.work.sql({name: self._frame(view) for name, view in views.items()})
+        if block.lookups:
+            rows = self._resolved(rows.toArrow(), block)
+        return self._arrow(rows), self.table.read(among={block.rebuild_by: keys})
+
+    def _resolved(self, facts: pa.Table, block: Incremental) -> DataFrame:
+        rows = self._frame(facts)
+        for lookup in block.lookups:
+            there = self.inputs.snapshot(lookup.dimension)
+            among = {theirs: distinct(facts.column(ours)) for theirs, ours in lookup.on.items()}
+            names = [*lookup.on, lookup.surrogate, *(["valid_from", "valid_to"] if lookup.at else [])]
+            members = there.read(names, among=among).drop_columns([FILE, ROW])
+            rows = resolve(rows, lookup, self._frame(members), small=False)
+        return rows
+
+    def _full(self, block: Full) -> tuple[pa.Table, pa.Table]:
+        if not self.table.fits(self.inputs.most):
+            raise NotReadable(f"the table has {self.table.rows} rows")
+        return self._arrow(self.work.full(block)), self.table.read()
+
+    def _table_or_new(self, schema: pa.Schema) -> Snapshot:
+        context = self.work.context
+        if self.work.state is None:
+            return new_table(context.settings, self.work.uri, schema)
+        return needed(context.snapshot(self.work.uri))
+
+    def _frame(self, rows: pa.Table) -> DataFrame:
+        return delta.local(self.work.context.spark, rows)
+
+    def _arrow(self, rows: DataFrame) -> pa.Table:
+        found = shaped(rows, self.work.table).toArrow()
+        if repeated_keys(found, self.work.table.key):
+            raise GateFailed(
+                f"the SQL makes several rows for one key ({', '.join(self.work.table.key)}).",
+                where=self.work.table.full_name,
+                remedy="aggregate before joining: a join multiplies rows.",
+            )
+        return found
+
+
+def carried_key(block: Scd2, carried: dict[str, str]) -> dict[str, str]:
+    """Return for each column of the table's key the column of the history that it is."""
+    return {name: carried[name] for name in block.key}
+
+
+def _only(rows: pa.Table, tail: pa.Table, key: dict[str, str]) -> pa.Table:
+    """Return rows whose key (column here: column of `tail`) stands in `tail`; a read by sets gives more."""
+    if len(key) == 1:
+        return rows
+    names = list(key)
+    keys = pa.table({name: tail.column(theirs) for name, theirs in key.items()})
+    found = query(
+        f"SELECT n._n FROM n WHERE EXISTS (SELECT 1 FROM k WHERE {same('n', 'k', names)}) ORDER BY n._n",
+        n=numbered(rows, names, "_n"), k=keys,
+    )  # fmt: skip
+    return rows.take(found.column("_n"))
+
+
+def compare(rebuild: Rebuild) -> tuple[Ledger, Change]:
+    """Return what becomes of the rows, and the commit that makes the table so; it may be without rows."""
+    table: Snapshot = rebuild.table
+    if rebuild.desired is None:
+        return Ledger(), Change.appending(table.none(), table)
+    found = differences(rebuild.desired, rebuild.held, rebuild.work.table.key)
+    inserted, updated, deleted = found.inserted.num_rows, found.updated.num_rows, found.deleted.num_rows
+    ledger = Ledger(
+        rows_in=inserted + updated + deleted + found.unchanged,
+        inserted=inserted,
+        updated=updated,
+        deleted=deleted,
+        unchanged=found.unchanged,
+    )
+    return ledger, Change(found.inserted, found.updated, found.before, found.deleted)

@@ -1,0 +1,90 @@
+"""The quarantine of a small change set: rejects kept once each, and closed when their key was deleted."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.audit.result import TableResult
+from lakehouse.changes.definition import new_table
+from lakehouse.changes.files import FILE, ROW, Snapshot
+from lakehouse.changes.query import query
+from lakehouse.changes.write import Change, commit_change
+from lakehouse.engine.context import Context
+from lakehouse.engine.deletes import CLOSED
+from lakehouse.engine.quarantine import HELD
+from lakehouse.engine.window import micros
+from lakehouse.errors import StateError
+from lakehouse.specs import Table
+
+
+def keep_rejects(table: Table, context: Context, rejects: pa.Table, result: TableResult) -> None:
+    """Add rejected rows, in the quarantine's shape; one that is there already gets its newest sight and reasons."""
+    uri = context.lake.quarantine(table)
+    numbers = query("SELECT min(n) AS n FROM f GROUP BY fingerprint ORDER BY n", f=_fingerprints(rejects)).column("n")
+    rejects = rejects.take(numbers)
+    # Rows are told apart by their fingerprint. By its number a second judgement, by a corrected contract, would be
+    # taken for a repeat of the first.
+    commit = context.commit(f"quarantine:{table.name}:{context.run_id}", micros(context.started), result)
+    held = context.snapshot(uri) or _new_quarantine(context, uri, rejects.schema)
+    seen = held.read(among={"fingerprint": rejects.column("fingerprint").unique()})
+    pairs = query(
+        "SELECT r.n AS n, s.n AS s FROM r LEFT JOIN s ON r.fingerprint = s.fingerprint ORDER BY r.n",
+        r=_fingerprints(rejects), s=_fingerprints(seen),
+    )  # fmt: skip
+    known = pairs.filter(pc.is_valid(pairs.column("s")))
+    fresh = rejects.take(pairs.filter(pc.is_null(pairs.column("s"))).column("n"))
+    before = seen.take(known.column("s"))
+    again = _with(rejects.take(known.column("n")), {"first_seen": before.column("first_seen")})
+    commit_change(held, Change(fresh, again, before, held.none()), commit)
+
+
+def _new_quarantine(context: Context, uri: str, schema: pa.Schema) -> Snapshot:
+    if context.lake.open(uri) is not None:
+        raise StateError("the quarantine is not as this platform writes it.", where=uri,
+                         remedy="move it away; a run with full_refresh fills a new one.")  # fmt: skip
+    return new_table(context.settings, uri, schema)
+
+
+def close_held(table: Table, context: Context, tombstones: pa.Table, result: TableResult) -> None:
+    """Mark what is held of keys that were deleted since (`_key`, `_ingested_at`): it is not looked for again."""
+    held = context.snapshot(context.lake.quarantine(table))
+    if held is None:
+        return
+    mine = held.read(among={"key": tombstones.column("_key").unique(), "status": pa.array([HELD])})
+    if not mine.num_rows:
+        return
+    found = query(
+        "SELECT q.n FROM q WHERE EXISTS (SELECT 1 FROM t WHERE t._key = q.key AND q.ingested_at <= t._ingested_at) "
+        "ORDER BY q.n",
+        q=_keys(mine), t=tombstones.select(["_key", "_ingested_at"]),
+    )  # fmt: skip
+    if found.num_rows:
+        _close(held, mine.take(found.column("n")), table, context, result)
+
+
+def _close(held: Snapshot, before: pa.Table, table: Table, context: Context, result: TableResult) -> None:
+    rows, count = before.drop_columns([FILE, ROW]), before.num_rows
+    now = {
+        "status": pa.array([CLOSED] * count),
+        "last_seen": pa.array([context.started] * count, pa.timestamp("us", "UTC")),
+        "run_id": pa.array([context.run_id] * count),
+    }
+    commit = context.commit(f"closed:{table.name}:{context.run_id}", micros(context.started), result)
+    commit_change(held, Change(held.none(), _with(rows, now), before, held.none()), commit)
+
+
+def _fingerprints(rows: pa.Table) -> pa.Table:
+    return pa.table({"n": pa.array(range(rows.num_rows), pa.int64()), "fingerprint": rows.column("fingerprint")})
+
+
+def _keys(rows: pa.Table) -> pa.Table:
+    ingested = pc.struct_field(rows.column("origin"), "ingested_at")
+    numbers = pa.array(range(rows.num_rows), pa.int64())
+    return pa.table({"n": numbers, "key": rows.column("key"), "ingested_at": ingested})
+
+
+def _with(rows: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
+    for name, values in columns.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), name, values)
+    return rows

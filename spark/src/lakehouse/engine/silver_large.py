@@ -1,0 +1,203 @@
+"""Silver by Spark: first loads, everything once more, and change sets that do not fit the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.audit.result import Ledger, TableResult
+from lakehouse.changes.write import Commit
+from lakehouse.engine import delta, quarantine
+from lakehouse.engine.bronze_rows import DELETE, UPSERT
+from lakehouse.engine.context import Context
+from lakehouse.engine.decide import decide
+from lakehouse.engine.deletes import close_held
+from lakehouse.engine.delta import ACTION
+from lakehouse.engine.judge import OK, Counts, Judgement, count, judge, judgements, need_within_limit
+from lakehouse.engine.latest import HASH, keep_latest, with_hash
+from lakehouse.engine.progress import Progress
+from lakehouse.engine.shape import typed, with_parents, with_references
+from lakehouse.engine.window import micros
+from lakehouse.errors import LedgerUnbalanced
+from lakehouse.specs import Layer, Silver, Table
+
+KEPT = ("_ingested_at", "_run_id", HASH)
+
+
+def run_large(table: Table, block: Silver, context: Context, progress: Progress) -> TableResult:
+    """Judge all of Bronze, or its new versions, and merge what is valid."""
+    first = progress.silver is None
+    with context.phase("read"):
+        batch = _batch(table, context, progress)
+    rules = judgements(batch, table, block)
+    rows = with_references(typed(batch, table, block), block, lambda name: _silver_table(context, name))
+    rows = with_parents(rows, table, lambda name: _silver_table(context, name), small=not first)
+    judged = judge(rows, rules)
+    small = context.settings.small_batch_rows
+    settled = None
+    if not first:
+        with context.phase("judge"):
+            settled = delta.settle(judged, small)
+        judged = settled.frame
+    with context.phase("judge"):
+        counts = count(judged, rules, table.key)
+    result = TableResult(
+        table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
+        versions_read={f"{table.pipeline}.bronze.{table.name}": progress.bronze.version}, rules=counts.rules,
+    )  # fmt: skip
+    if counts.rejected:
+        with context.phase("quarantine"):
+            _quarantine(table, context, progress, judged, rules, result)
+    need_within_limit(table, block, counts)
+    ledger = _write(table, block, context, progress, judged, counts, result)
+    ledger.check(table.full_name)
+    if context.options.replay:
+        _release(table, context, judged, result)
+    if counts.tombstones:
+        _close(table, context, judged, result)
+    if settled is not None:
+        settled.release()
+    written = context.lake.state(progress.uri, f"silver:{table.name}")
+    return replace(
+        result,
+        ledger=ledger,
+        rows_out=ledger.inserted + ledger.updated + ledger.deleted,
+        version_written=written.version if written else None,
+        phases=dict(context.phases),
+    )
+
+
+def _batch(table: Table, context: Context, progress: Progress) -> DataFrame:
+    """Return the Bronze rows to judge: all of them, or those of the versions not consumed yet, and what is replayed."""
+    uri, newest = context.lake.bronze(table), progress.bronze.version
+    if progress.whole:
+        return delta.read(context.spark, uri, newest).withColumn(quarantine.FINGERPRINT, F.lit(None).cast("string"))
+    schema = delta.read(context.spark, uri, newest)
+    rows = schema.limit(0)
+    if newest > progress.consumed:
+        changes = delta.read_changes(context.spark, uri, progress.consumed + 1, newest)
+        # Bronze is only ever appended to; anything else was done to it by hand, and the judge's counts would lie.
+        rows = changes.where(F.expr("IF(_change_type = 'insert', TRUE, raise_error('Bronze was changed by hand'))"))
+        rows = rows.drop("_change_type", "_commit_version", "_commit_timestamp")
+    rows = rows.withColumn(quarantine.FINGERPRINT, F.lit(None).cast("string"))
+    if context.options.replay and context.lake.open(context.lake.quarantine(table)) is not None:
+        held = quarantine.held_rows(context.spark, context.lake.quarantine(table), schema.schema)
+        rows = rows.unionByName(held)
+    return rows
+
+
+def _silver_table(context: Context, name: str) -> DataFrame:
+    return delta.read(context.spark, context.lake.uri(Layer.SILVER, name))
+
+
+def _quarantine(
+    table: Table,
+    context: Context,
+    progress: Progress,
+    judged: DataFrame,
+    rules: Sequence[Judgement],
+    result: TableResult,
+) -> None:
+    uri = context.lake.quarantine(table)
+    occasion = quarantine.Occasion(table.version, context.run_id, context.started)
+    rows = quarantine.rejected_rows(judged, rules, table.key, occasion)
+    # Rows are told apart by their fingerprint. By its number a second judgement, by a corrected contract, would be
+    # taken for a repeat of the first.
+    commit = context.commit(f"quarantine:{table.name}:{context.run_id}", micros(context.started), result)
+    if context.lake.open(uri) is None:
+        delta.append(rows, uri, commit)
+    else:
+        quarantine.keep(context.spark, uri, rows, commit, context.settings.small_batch_rows)
+
+
+def _write(
+    table: Table,
+    block: Silver,
+    context: Context,
+    progress: Progress,
+    judged: DataFrame,
+    counts: Counts,
+    result: TableResult,
+) -> Ledger:
+    good = with_hash(judged.where(OK), table.column_names)
+    good = good.select(*table.column_names, *KEPT, "_op")
+    if block.history:
+        with context.phase("history"):
+            _keep_history(table, context, progress, good, result)
+    latest = keep_latest(good, table.key, block.latest_by) if counts.duplicates else good
+    commit = context.commit(progress.application, progress.bronze.version, result)
+    base = Ledger(rows_in=counts.rows, quarantined=counts.rejected)
+    with context.phase("write"):
+        if progress.silver is None:
+            return base + _first_load(latest, context, progress.uri, commit, counts)
+        return base + _merge(table, block, context, progress, latest, commit, counts)
+
+
+def _first_load(latest: DataFrame, context: Context, uri: str, commit: Commit, counts: Counts) -> Ledger:
+    delta.append(latest.where(F.col("_op") == UPSERT).drop("_op"), uri, commit)
+    _, inserted = context.lake.appended(uri, commit.application, commit.number)
+    # Without duplicates every tombstone refers to nothing that was ever here.
+    stale = counts.tombstones if not counts.duplicates else latest.where(F.col("_op") == DELETE).count()
+    return Ledger(inserted=inserted, stale=stale, duplicate=counts.valid + counts.tombstones - inserted - stale)
+
+
+def _merge(
+    table: Table,
+    block: Silver,
+    context: Context,
+    progress: Progress,
+    latest: DataFrame,
+    commit: Commit,
+    counts: Counts,
+) -> Ledger:
+    classified, taken = decide(table, block, context, latest, progress.uri, progress.bronze.version)
+    if progress.is_settled and not (taken["insert"] or taken["update"] or taken["delete"]):
+        written = delta.Written()
+    elif taken["update"] or taken["delete"]:
+        written = delta.merge_actions(context.spark, progress.uri, classified, table.key, commit)
+    else:
+        delta.append(classified.frame.where(F.col(ACTION) == "insert").drop(ACTION), progress.uri, commit)
+        written = delta.Written(context.lake.appended(progress.uri, commit.application, commit.number)[1])
+    classified.release()
+    if (written.inserted, written.updated, written.deleted) != (taken["insert"], taken["update"], taken["delete"]):
+        raise LedgerUnbalanced(
+            f"Delta wrote {written}, but {taken} were decided.", where=table.full_name,
+            remedy="nothing of this run is published; report it with the run's log.",
+        )  # fmt: skip
+    return Ledger(
+        inserted=written.inserted, updated=written.updated, deleted=written.deleted, unchanged=taken["unchanged"],
+        stale=taken["stale"], duplicate=counts.valid + counts.tombstones - sum(taken.values()),
+    )  # fmt: skip
+
+
+def _keep_history(table: Table, context: Context, progress: Progress, good: DataFrame, result: TableResult) -> None:
+    """Append every valid change and tombstone, once each: what SCD2 tables are a function of."""
+    uri, name = context.lake.history(table), f"history:{table.name}"
+    rows = good.withColumn("_deleted", F.col("_op") == DELETE).drop("_op")
+    state = context.lake.state(uri, name)
+    # An attempt that ended before Silver's commit has left its changes here.
+    held = state is not None and state.number == progress.bronze.version
+    if state is not None and (held or progress.whole or context.options.replay):
+        rows = rows.join(delta.read(context.spark, uri), [*table.key, HASH, "_deleted"], "left_anti")
+        if held and rows.isEmpty():
+            return
+    commit = context.commit(f"{name}:{context.run_id}" if held else name, progress.bronze.version, result)
+    delta.append(rows, uri, commit)
+
+
+def _close(table: Table, context: Context, judged: DataFrame, result: TableResult) -> None:
+    uri = context.lake.quarantine(table)
+    if context.lake.open(uri) is not None:
+        commit = context.commit(f"closed:{table.name}:{context.run_id}", micros(context.started), result)
+        close_held(context, uri, judged, table.key, commit)
+
+
+def _release(table: Table, context: Context, judged: DataFrame, result: TableResult) -> None:
+    uri = context.lake.quarantine(table)
+    if context.lake.open(uri) is None:
+        return
+    commit = context.commit(f"release:{table.name}:{context.run_id}", 0, result)
+    quarantine.release(context.spark, uri, judged, context, commit)

@@ -1,0 +1,203 @@
+"""Silver for a change set that fits the driver: Spark judges it in one job, and the driver decides and commits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.audit.result import Ledger, RuleResult, TableResult
+from lakehouse.changes.decide import Decision, decide, newest, without_outlived
+from lakehouse.changes.definition import new_table
+from lakehouse.changes.files import Snapshot
+from lakehouse.changes.query import numbered, query, same
+from lakehouse.changes.write import Change, commit_change
+from lakehouse.engine import delta, quarantine
+from lakehouse.engine.bronze_rows import DELETE
+from lakehouse.engine.context import Context
+from lakehouse.engine.deletes import newest_delete
+from lakehouse.engine.judge import OK, Counts, Judgement, judge, judgements, need_within_limit
+from lakehouse.engine.latest import HASH, with_hash
+from lakehouse.engine.progress import Progress
+from lakehouse.engine.quarantine_small import close_held, keep_rejects
+from lakehouse.engine.shape import FOUND, typed, with_parents, with_references
+from lakehouse.errors import StateError
+from lakehouse.specs import Layer, Silver, Table
+
+_FAILS, _REJECT, _KEY = "_fails", "_reject_", "_key"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Bronze rows that Silver has not taken in, with both tables as they are; no `silver` before the first load."""
+
+    rows: pa.Table
+    bronze: Snapshot
+    silver: Snapshot | None
+
+
+def run_small(table: Table, block: Silver, context: Context, progress: Progress, batch: Batch) -> TableResult:
+    """Judge, quarantine, merge; the commit's note holds the whole ledger."""
+    with context.phase("judge"), context.few_rows():
+        judged, rules = _judged(table, block, context, batch)
+    counts = _counts(judged, rules)
+    result = TableResult(
+        table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
+        versions_read={f"{table.pipeline}.bronze.{table.name}": progress.bronze.version}, rules=counts.rules,
+    )  # fmt: skip
+    if counts.rejected:
+        with context.phase("quarantine"):
+            keep_rejects(table, context, _rejects(judged), result)
+    need_within_limit(table, block, counts)
+    kept = [*table.column_names, "_ingested_at", "_run_id", HASH]
+    good = judged.filter(judged.column(OK)).select([*kept, "_op", _KEY])
+    silver = batch.silver or new_table(context.settings, progress.uri, good.select(kept).schema)
+    with context.phase("decide"):
+        latest = newest(good, table.key, block.latest_by)
+        decision = _decided(table, block, context, progress, silver, latest)
+    ledger = _ledger(counts, latest, decision)
+    ledger.check(table.full_name)
+    result = replace(result, ledger=ledger, rows_out=ledger.inserted + ledger.updated + ledger.deleted)
+    if block.history:
+        with context.phase("history"):
+            _keep_history(table, context, progress, good, result)
+    with context.phase("write"):
+        change = Change(decision.inserted, decision.updated, decision.before, decision.deleted)
+        commit = context.commit(progress.application, progress.bronze.version, result)
+        version = commit_change(silver, change, commit)
+    if counts.tombstones:
+        close_held(table, context, good.filter(pc.equal(good.column("_op"), DELETE)), result)
+    return replace(result, version_written=version, phases=dict(context.phases))
+
+
+def _judged(table: Table, block: Silver, context: Context, batch: Batch) -> tuple[pa.Table, Sequence[Judgement]]:
+    """Return the judged batch: the contract's columns, what failed of each row, and the row of the quarantine."""
+    rows, found = _with_found_parents(table, context, batch.rows)
+    frame = delta.local(context.spark, rows)
+    rules = judgements(frame.drop(*[FOUND + name for name in found]), table, block)
+    frame = with_references(typed(frame, table, block), block, lambda name: _frame(context, name))
+    others = replace(table, foreign_keys=tuple(key for key in table.foreign_keys if key.column not in found))
+    frame = with_parents(frame, others, lambda name: _frame(context, name), small=True)
+    judged = with_hash(judge(frame, rules), table.column_names)
+    occasion = quarantine.Occasion(table.version, context.run_id, context.started)
+    rejection = quarantine.rejection(judged.columns, rules, table.key, occasion)
+    failed = [F.when((F.col("_op") != DELETE) & ~rule.passes, F.lit(number)) for number, rule in enumerate(rules)]
+    return judged.select(
+        *table.column_names, "_ingested_at", "_run_id", HASH, "_op", OK,
+        F.when(F.col("_op") == DELETE, quarantine.key_of(table.key)).alias(_KEY),
+        F.array_compact(F.array(*failed)).alias(_FAILS),
+        *[F.when(~F.col(OK), rejection[name]).alias(_REJECT + name) for name in rejection],
+    ).toArrow(), rules  # fmt: skip
+
+
+def _with_found_parents(table: Table, context: Context, rows: pa.Table) -> tuple[pa.Table, set[str]]:
+    """Add `_found_<column>` for each foreign key that stands in Bronze as it does in the contract."""
+    types = {column.name: column for column in table.columns}
+    found: set[str] = set()
+    for foreign in table.foreign_keys:
+        parents = context.snapshot(context.lake.uri(Layer.SILVER, foreign.table))
+        values = rows.column(foreign.column) if foreign.column in rows.column_names else None
+        if parents is None or values is None or types[foreign.column].expression:
+            continue
+        if parents.schema.field(foreign.key).type != values.type or types[foreign.column].type != "string":
+            continue
+        held = parents.read([foreign.key], among={foreign.key: values.unique()}).column(foreign.key)
+        rows = rows.append_column(FOUND + foreign.column, pc.is_in(values, value_set=held.combine_chunks()))
+        found.add(foreign.column)
+    return rows, found
+
+
+def _frame(context: Context, name: str) -> DataFrame:
+    return context.frame(context.lake.uri(Layer.SILVER, name))
+
+
+def _counts(judged: pa.Table, rules: Sequence[Judgement]) -> Counts:
+    tombstones = judged.filter(pc.equal(judged.column("_op"), DELETE)).num_rows
+    rejected = judged.filter(pc.invert(judged.column(OK))).num_rows
+    failures = Counter(pc.list_flatten(judged.column(_FAILS)).to_pylist())
+    rows = judged.num_rows - tombstones
+    results = [
+        RuleResult(rule.name, rule.column, rule.severity, rows - failures[number], failures[number])
+        for number, rule in enumerate(rules)
+    ]
+    return Counts(judged.num_rows, tombstones, rejected, duplicates=True, rules=results)
+
+
+def _decided(
+    table: Table, block: Silver, context: Context, progress: Progress, silver: Snapshot, latest: pa.Table
+) -> Decision:
+    """Compare with what Silver holds, and late rows with the tombstones that Silver has taken in."""
+    among = {name: latest.column(name).unique() for name in table.key}
+    decision = decide(latest, silver.read(among=among), table.key, block.latest_by)
+    before = context.lake.open(context.lake.bronze(table)) if progress.consumed >= 0 else None
+    if before is None or not decision.inserted.num_rows:
+        return decision
+    before.load_as_version(progress.consumed)
+    deleted = newest_delete(before, block.watermark)
+    moments = decision.inserted.column(block.latest_by[0])
+    if deleted is None or (pa.types.is_timestamp(moments.type) and not moments.null_count
+                           and pc.min(moments.cast(pa.int64())).as_py() > deleted):  # fmt: skip
+        return decision
+    marks = context.snapshot(context.lake.bronze(table), progress.consumed)
+    if marks is None:
+        raise StateError("the Bronze table is not as this platform writes it.", where=context.lake.bronze(table))
+    rows = marks.read(among={"_op": pa.array([DELETE])})
+    shaped = typed(delta.local(context.spark, rows), table, block)
+    columns = dict.fromkeys([*table.key, *block.latest_by, "_ingested_at"])
+    return without_outlived(decision, shaped.select(*columns).toArrow(), table.key, block.latest_by)
+
+
+def _ledger(counts: Counts, latest: pa.Table, decision: Decision) -> Ledger:
+    return Ledger(
+        rows_in=counts.rows,
+        quarantined=counts.rejected,
+        inserted=decision.inserted.num_rows,
+        updated=decision.updated.num_rows,
+        deleted=decision.deleted.num_rows,
+        unchanged=decision.unchanged,
+        stale=decision.stale,
+        duplicate=counts.valid + counts.tombstones - latest.num_rows,
+    )
+
+
+def _keep_history(table: Table, context: Context, progress: Progress, good: pa.Table, result: TableResult) -> None:
+    """Append every valid change and tombstone, once each: what SCD2 tables are a function of."""
+    uri, name = context.lake.history(table), f"history:{table.name}"
+    rows = good.append_column("_deleted", pc.equal(good.column("_op"), DELETE))
+    state = context.lake.state(uri, name)
+    held = context.snapshot(uri) if state is not None else new_table(context.settings, uri, _history_schema(rows))
+    if held is None:
+        raise StateError("the history is not as this platform writes it.", where=uri,
+                         remedy="run with full_refresh for this table.")  # fmt: skip
+    if state is not None and state.number == progress.bronze.version:
+        # An attempt that ended before Silver's commit has left its changes here.
+        rows = _not_in(rows, held.read(among={key: rows.column(key).unique() for key in table.key}), table)
+        name = f"{name}:{context.run_id}"
+        if not rows.num_rows:
+            return
+    commit_change(held, Change.appending(rows, held), context.commit(name, progress.bronze.version, result))
+
+
+def _history_schema(rows: pa.Table) -> pa.Schema:
+    return pa.schema([field for field in rows.schema if field.name not in ("_op", _KEY)])
+
+
+def _not_in(rows: pa.Table, held: pa.Table, table: Table) -> pa.Table:
+    identity = [*table.key, HASH, "_deleted"]
+    found = query(
+        f"SELECT n.n FROM n WHERE NOT EXISTS (SELECT 1 FROM h WHERE {same('n', 'h', identity)}) ORDER BY n.n",
+        n=numbered(rows, identity, "n"), h=held.select(identity),
+    )  # fmt: skip
+    return rows.take(found.column("n"))
+
+
+def _rejects(judged: pa.Table) -> pa.Table:
+    """Return the rejected rows in the shape of the quarantine."""
+    rows = judged.filter(pc.invert(judged.column(OK)))
+    names = [name for name in rows.column_names if name.startswith(_REJECT)]
+    return rows.select(names).rename_columns([name.removeprefix(_REJECT) for name in names])

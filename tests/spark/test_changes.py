@@ -1,0 +1,153 @@
+"""Commits that the driver makes are Delta: Spark and deltalake read them, and Spark writes on top of them."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from lakehouse.changes.definition import new_table
+from lakehouse.changes.feed import CHANGE_TYPE, NotReadable, changed_rows
+from lakehouse.changes.files import FILE, ROW, is_plain, snapshot
+from lakehouse.changes.write import Change, Commit, commit_change
+from lakehouse.engine import delta
+from lakehouse.errors import StateError
+from lakehouse.lake import Lake
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()), ("n", pa.int32()), ("tiny", pa.int8()), ("price", pa.decimal128(12, 2)),
+        ("at", pa.timestamp("us", "UTC")), ("wall", pa.timestamp("us")), ("day", pa.date32()), ("ok", pa.bool_()),
+        ("reasons", pa.list_(pa.struct([("rule", pa.string()), ("value", pa.string())]))),
+        ("origin", pa.struct([("source", pa.string()), ("at", pa.timestamp("us", "UTC"))])),
+    ]
+)  # fmt: skip
+
+
+def made(number: int, n: int | None) -> dict[str, object]:
+    """A row whose text columns are long, empty, NULL, and beyond the basic plane."""
+    at = datetime(1900 + number % 300, 1, 2, 3, 4, 5, 678901, UTC)
+    text = ["x" * 40 + str(number), "", f"\U0010ffff{number}", 'São\n"Paulo"'][number % 4]
+    return {
+        "id": f"k{number}", "n": n, "tiny": number % 100, "price": Decimal(number) / 100, "at": at,
+        "wall": at.replace(tzinfo=None), "day": at.date(), "ok": None if number % 3 else True,
+        "reasons": [{"rule": text, "value": None}] if number % 2 else [], "origin": {"source": text, "at": at},
+    }  # fmt: skip
+
+
+def arrow(rows: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+@pytest.fixture
+def place(house, build):
+    """Settings, a lake and the address of a table that is not there yet."""
+    lake = house({"silver.thing": build.contract(["id string key", "at timestamp required"], source="shop.thing",
+                                                 watermark="at", latest_by=["at"])})  # fmt: skip
+    return lake.settings, lake.lake, lake.lake.uri("silver", "made")
+
+
+def opened(settings, lake: Lake, uri: str):
+    table = lake.open(uri)
+    assert table is not None
+    assert is_plain(table)
+    return snapshot(settings, table, uri)
+
+
+def test_random_changes_are_what_every_reader_finds(place, spark):
+    settings, lake, uri = place
+    chance = random.Random(3)
+    rows = {number: made(number, 0) for number in range(300)}
+    none = new_table(settings, uri, SCHEMA)
+    commit_change(none, Change.appending(arrow(list(rows.values())), none), Commit("app", 0))
+    for round_ in range(1, 13):
+        now = opened(settings, lake, uri)
+        touched = chance.sample(sorted(rows), 60)
+        updated, deleted = touched[:40], touched[40:]
+        held = now.read(among={"id": pa.array([f"k{number}" for number in touched])}).to_pylist()
+        places = {row["id"]: row for row in held}
+        before = pa.Table.from_pylist([places[f"k{number}"] for number in updated], now.none().schema)
+        gone = pa.Table.from_pylist([places[f"k{number}"] for number in deleted], now.none().schema)
+        fresh = {1000 * round_ + number: made(1000 * round_ + number, round_) for number in range(20)}
+        after = {number: made(number, round_) for number in updated}
+        change = Change(arrow(list(fresh.values())), arrow(list(after.values())), before, gone)
+        assert commit_change(now, change, Commit("app", round_, "{}")) == round_
+        rows = {**rows, **after, **fresh}
+        for number in deleted:
+            del rows[number]
+        feed = changed_rows(now.place, now.schema, round_, round_).column(CHANGE_TYPE).to_pylist()
+        assert {kind: feed.count(kind) for kind in set(feed)} == {
+            "insert": 20, "update_preimage": 40, "update_postimage": 40, "delete": 20,
+        }  # fmt: skip
+        if round_ == 6:
+            lake.open(uri).create_checkpoint()
+    expected = sorted((row["id"], row["n"]) for row in rows.values())
+    by_driver = opened(settings, lake, uri).read().drop_columns([FILE, ROW]).to_pylist()
+    assert sorted((row["id"], row["n"]) for row in by_driver) == expected
+    assert {row["id"]: row for row in by_driver} == {row["id"]: row for row in arrow(list(rows.values())).to_pylist()}
+    by_spark = delta.read(spark, uri).toArrow().to_pylist()
+    assert {row["id"]: row for row in by_spark} == {row["id"]: row for row in by_driver}
+    by_deltalake = pa.table(lake.open(uri).scan(columns=["id", "n"])).to_pylist()
+    assert sorted((row["id"], row["n"]) for row in by_deltalake) == expected
+    feed = delta.read_changes(spark, uri, 3, 9).groupBy("_change_type").count().collect()
+    assert {row[0]: row[1] for row in feed} == {
+        "insert": 140,
+        "update_preimage": 280,
+        "update_postimage": 280,
+        "delete": 140,
+    }
+    assert lake.open(uri).transaction_version("app") == 12
+
+
+def test_spark_skips_no_file_that_holds_what_it_looks_for(place, spark):
+    settings, _, uri = place
+    none = new_table(settings, uri, SCHEMA)
+    commit_change(none, Change.appending(arrow([made(n, n) for n in range(100)]), none), Commit("app", 0))
+    for row in (made(n, n) for n in range(100)):
+        found = delta.read(spark, uri)
+        for name in ("id", "n", "price", "at", "day"):
+            found = found.where(found[name] == row[name])
+        if row["n"] % 25 == 0:
+            assert found.count() == 1, row
+
+
+def test_spark_merges_on_top_and_the_driver_on_top_of_that(place, spark):
+    settings, lake, uri = place
+    none = new_table(settings, uri, SCHEMA)
+    commit_change(none, Change.appending(arrow([made(n, 0) for n in range(50)]), none), Commit("app", 0))
+    now = opened(settings, lake, uri)
+    gone = now.read(among={"id": pa.array(["k1", "k2"])})
+    commit_change(now, Change(now.none(), now.none(), now.none(), gone), Commit("app", 1))
+    spark.sql(f"DELETE FROM delta.`{uri}` WHERE id = 'k3'")
+    spark.sql(f"UPDATE delta.`{uri}` SET n = 9 WHERE id = 'k4'")
+    now = opened(settings, lake, uri)
+    before = now.read(among={"id": pa.array(["k4", "k5"])})
+    again = before.drop_columns([FILE, ROW]).set_column(1, "n", pa.array([7, 7], pa.int32()))
+    commit_change(now, Change(now.none(), again, before, now.none()), Commit("app", 4))
+    expected = sorted((f"k{n}", 7 if n in (4, 5) else 0) for n in range(50) if n not in (1, 2, 3))
+    assert sorted(map(tuple, delta.read(spark, uri).select("id", "n").collect())) == expected
+    assert sorted((row["id"], row["n"]) for row in opened(settings, lake, uri).read().to_pylist()) == expected
+    with pytest.raises(NotReadable, match="without change files"):
+        changed_rows(now.place, now.schema, 2, 2)
+
+
+def test_a_commit_on_an_old_snapshot_is_refused_with_nothing_written(place, spark):
+    settings, lake, uri = place
+    none = new_table(settings, uri, SCHEMA)
+    commit_change(none, Change.appending(arrow([made(1, 0)]), none), Commit("app", 0))
+    old = opened(settings, lake, uri)
+    spark.sql(f"DELETE FROM delta.`{uri}` WHERE id = 'k1'")
+    with pytest.raises(StateError, match="another writer has made version 1"):
+        commit_change(old, Change.appending(arrow([made(2, 0)]), old), Commit("app", 1))
+    assert opened(settings, lake, uri).rows == 0
+
+
+def test_frames_of_many_chunks_keep_every_row(spark):
+    """Spark takes an empty batch for the end of them: a table of chunks with an empty one would lose the rest."""
+    parts = [arrow([made(1, 1)]), arrow([]), arrow([made(2, 2)]), arrow([])]
+    frame = delta.local(spark, pa.concat_tables(parts))
+    assert sorted(row["n"] for row in frame.select("n").collect()) == [1, 2]
+    assert dict(frame.dtypes)["wall"] == "timestamp_ntz"
