@@ -26,7 +26,7 @@ SCALE = 0.02
 
 
 class Home:
-    """A person's folder with a .env, where the demo is run from; a stack with another lake seems to run in it."""
+    """A person's folder with a .env, where the demo is run from; a stack that did not end well left its lake's name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
@@ -95,9 +95,7 @@ def test_the_demo_fills_every_table_and_says_where_they_are(home, first):
             assert version >= 0
     assert f"{home.state}/lake/" in first
     assert "Published as 1" in first
-    hints = first.partition("Next:")[2]
-    assert len(hints.strip().splitlines()) == 3
-    assert "LAKEHOUSE_LAKE= lakehouse publications olist" in hints, "else it would show the running stack's"
+    assert len(first.partition("Next:")[2].strip().splitlines()) == 3
 
 
 def test_rows_on_the_screen_are_those_in_the_lake(home, first):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse.cli.demo import closing
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings, load_settings, read_settings
+from lakehouse.stack.demo import Demo
 from lakehouse.stack.job_environment import job_environment
 from lakehouse.stack.postgres import PostgresServer
 
@@ -73,6 +75,12 @@ def test_a_damaged_note_is_told_and_never_taken_for_none(stack, text):
     stack.write_text(text)
     with pytest.raises(SettingsError, match=r"running-lake\.json: .*make up"):
         load_settings()
+
+
+@pytest.mark.parametrize(("lake", "hint"), [("/here/{layer}", "  lake"), ("s3a://{layer}", "  LAKEHOUSE_LAKE= lake")])
+def test_the_demos_hint_finds_the_demos_lake_beside_a_running_stack(lake, hint):
+    demo = Demo("r1", [], publication=1, is_new=True, lake="/here/{layer}", log="/here/log", seconds=1)
+    assert f"{hint}house publications olist" in closing(demo, lake)
 
 
 def test_jobs_and_commands_agree_on_a_lake_that_is_named():
