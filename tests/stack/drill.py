@@ -46,18 +46,26 @@ customProperties:
 
 
 class Cut(Exception):
-    """Raised by a forwarder's `before`: the client's connection is cut without an answer."""
+    """Raised by a forwarder's hooks: the client's connection is cut without an answer."""
 
 
 def nothing(method: str, path: str) -> int | None:
     """Let a request pass."""
 
 
+def no_matter(method: str, path: str, status: int) -> None:
+    """Let an answer pass."""
+
+
 class Forwarder:
-    """Passes HTTP requests on to one address; a status that `before` returns is answered instead."""
+    """Passes HTTP requests on to one address; a status that `before` returns is answered instead.
+
+    `after` is told of each answer ahead of the client.
+    """
 
     def __init__(self, target: str) -> None:
         self.before: Callable[[str, str], int | None] = nothing
+        self.after: Callable[[str, str, int], None] = no_matter
         forwarder = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -108,6 +116,7 @@ class Forwarder:
                     upstream.putheader("Transfer-Encoding", "chunked")
                 upstream.endheaders([body] if self.is_chunked else body, encode_chunked=self.is_chunked)
                 answer = upstream.getresponse()
+                forwarder.after(self.command, self.path, answer.status)
                 self.relay(answer, b"" if self.command == "HEAD" else answer.read())
                 upstream.close()
 

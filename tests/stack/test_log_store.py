@@ -7,7 +7,6 @@ Delta brings (under `s3://`, where ours is not set) loses commits: the test woul
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
 import os
@@ -17,8 +16,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import deltalake
@@ -31,67 +30,33 @@ from lakehouse.settings import Settings
 pytestmark = [pytest.mark.stack, pytest.mark.spark]
 WRITER = Path(__file__).with_name("spark_writer.py")
 COMMIT = re.compile(r"/_delta_log/\d{20}\.json$")
-# What is about one connection, not about the request.
-HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "proxy-connection", "te", "upgrade"}
 
 
 class Proxy:
-    """An HTTP forwarder to one address; `hold` is called with the path of every commit before it is passed on.
+    """Of a forwarder's requests the commits: `hold` is called with the path of each before it is passed on.
 
     Of the next `lose` commits the answer is not passed back: the connection is cut instead.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, drill: ModuleType, target: str) -> None:
         self.hold: Callable[[str], None] = lambda path: None
         self.lose = 0
         self.statuses: list[int] = []
-        proxy = self
+        self._cut = drill.Cut
+        self.forwarder = drill.Forwarder(target)
+        self.forwarder.before, self.forwarder.after = self._before, self._after
+        self.url = self.forwarder.url
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
+    def _before(self, method: str, path: str) -> None:
+        if method == "PUT" and COMMIT.search(urlsplit(path).path):
+            self.hold(path)
 
-            def handle_any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                commit = self.command == "PUT" and COMMIT.search(urlsplit(self.path).path)
-                if commit:
-                    proxy.hold(self.path)
-                upstream = http.client.HTTPConnection(target, timeout=60)
-                # The signature covers the Host header as the client sent it.
-                upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-                for name, value in self.headers.items():
-                    if name.lower() not in HOP:
-                        upstream.putheader(name, value)
-                upstream.endheaders(body)
-                answer = upstream.getresponse()
-                if commit:
-                    proxy.statuses.append(answer.status)
-                if commit and proxy.lose:
-                    proxy.lose -= 1
-                    self.close_connection = True
-                    return
-                self.relay(answer, b"" if self.command == "HEAD" else answer.read())
-                upstream.close()
-
-            def relay(self, answer: http.client.HTTPResponse, body: bytes) -> None:
-                self.send_response_only(answer.status, answer.reason)
-                for name, value in answer.getheaders():
-                    if name.lower() not in HOP | {"content-length"}:
-                        self.send_header(name, value)
-                told = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(body))
-                self.send_header("Content-Length", told or "0")
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        for verb in ("GET", "PUT", "POST", "HEAD", "DELETE"):
-            setattr(Handler, f"do_{verb}", Handler.handle_any)
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def _after(self, method: str, path: str, status: int) -> None:
+        if method == "PUT" and COMMIT.search(urlsplit(path).path):
+            self.statuses.append(status)
+            if self.lose:
+                self.lose -= 1
+                raise self._cut
 
 
 @dataclass
@@ -195,11 +160,10 @@ class Driver:
 
 
 @pytest.fixture(scope="module")
-def proxy(minio: Settings) -> Iterator[Proxy]:
-    made = Proxy(f"127.0.0.1:{minio.minio_port}")
+def proxy(minio: Settings, drill: ModuleType) -> Iterator[Proxy]:
+    made = Proxy(drill, f"127.0.0.1:{minio.minio_port}")
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.forwarder.close()
 
 
 @pytest.fixture(scope="module")
