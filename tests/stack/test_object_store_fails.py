@@ -19,10 +19,6 @@ from lakehouse.settings import Settings
 pytestmark = [pytest.mark.stack, pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(120)]
 BRONZE = ("--layers", "bronze", "--no-publish")
 DRIVER, SPARK = "50000", "0"
-ENDLESS = pytest.mark.xfail(
-    run=False,
-    reason="S3A tries a throttled request 20 times, each after twice the wait; fs.s3a.retry.throttle.limit ends that",
-)
 names = itertools.count()
 
 
@@ -112,7 +108,7 @@ def test_a_store_that_takes_no_writes_ends_the_run_and_nothing_is_torn(drill, sh
     assert shop.table("bronze", direct) == {1: "um", 2: "dois", 3: "tres"}
 
 
-@pytest.mark.parametrize("fault", ["cut", pytest.param("503", marks=ENDLESS)])
+@pytest.mark.parametrize("fault", ["cut", "503"])
 def test_a_store_that_takes_no_writes_of_sparks_ends_the_run(drill, shop, forwarder, direct, fault):
     writes = []
 

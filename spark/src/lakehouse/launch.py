@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lakehouse.settings import Settings
 from lakehouse.specs.pipeline import Spark
 
@@ -20,7 +22,7 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": jars,
         "spark.executor.extraClassPath": jars,
-        "spark.driver.extraJavaOptions": f"{java} -Duser.timezone=UTC",
+        "spark.driver.extraJavaOptions": f"{java} -Duser.timezone=UTC {_logging(settings)}",
         "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -45,6 +47,13 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
     }
 
 
+def _logging(settings: Settings) -> str:
+    """Return JVM options that send its log to `logs/spark.log` of the state folder."""
+    file = settings.path(settings.state) / "logs" / "spark.log"
+    configuration = Path(__file__).with_name("log4j2.properties").as_uri()
+    return f"-Dlog4j2.configurationFile={configuration} -Dlakehouse.spark.log={file}"
+
+
 def _s3(settings: Settings) -> dict[str, str]:
     return {
         "spark.hadoop.fs.s3a.endpoint": settings.s3_endpoint,
@@ -54,8 +63,11 @@ def _s3(settings: Settings) -> dict[str, str]:
         "spark.hadoop.fs.s3a.bucket.probe": "0",
         # Hadoop 3.5's own choice, "analytics", can wait for a block for ever (analytics-accelerator-s3 #369).
         "spark.hadoop.fs.s3a.input.stream.type": "classic",
-        "spark.hadoop.fs.s3a.attempts.maximum": "5",
+        # Each multiplies the others: with the defaults a store that answers 503 is waited for beyond any task's time.
+        "spark.hadoop.fs.s3a.attempts.maximum": "3",
+        "spark.hadoop.fs.s3a.retry.limit": "3",
+        "spark.hadoop.fs.s3a.retry.throttle.limit": "3",
         "spark.hadoop.fs.s3a.connection.establish.timeout": "5s",
-        "spark.hadoop.fs.s3a.connection.timeout": "30s",
-        "spark.hadoop.fs.s3a.retry.limit": "4",
+        "spark.hadoop.fs.s3a.connection.timeout": "20s",
+        "spark.hadoop.fs.s3a.connection.request.timeout": "20s",
     }

@@ -99,6 +99,8 @@ def _bucket(settings: Settings) -> fs.S3FileSystem:
         scheme=endpoint.scheme or "https",
         connect_timeout=3,
         request_timeout=30,
+        # A small file is one PUT, which can be repeated; a multipart upload cannot be completed twice.
+        allow_delayed_open=True,
         # Buckets are made by the start-up, never by a job.
         allow_bucket_creation=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from lakehouse.settings import Settings
 from lakehouse.specs import Layer, Table
 
 HISTORY = "_history"
+# How deltalake words what the object store, not the log, has said.
+_STORE_SIGNS = ("Generic S3 error", "error sending request", "operation timed out", "Error after")
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,15 @@ class Lake:
             self._refuse_remains(uri)
             return None
         except DeltaError as error:
+            if any(sign in str(error) for sign in _STORE_SIGNS):
+                raise _unavailable(uri, error) from error
             raise StateError(
                 f"the table's log cannot be read: {_first_line(error)}.",
                 where=uri,
                 remedy="restore the missing or damaged file under _delta_log; nothing was started over.",
             ) from error
         except OSError as error:
-            raise StoreUnavailable(
-                f"the store does not answer: {_first_line(error)}.",
-                where=uri,
-                remedy="check LAKEHOUSE_S3_ENDPOINT and the jobs' key, or the disk; the run can be repeated.",
-            ) from error
+            raise _unavailable(uri, error) from error
 
     def state(self, uri: str, application: str) -> TableState | None:
         """Return version and progress of a table, or None where there is none yet."""
@@ -128,6 +129,16 @@ class Lake:
             "max_retries": "3",
             "retry_timeout": "30s",
         }
+
+
+def _unavailable(uri: str, error: BaseException) -> StoreUnavailable:
+    code = re.search(r"<Code>(.*?)</Code>|status(?: code)?:? (\d{3})", str(error))
+    said = f"{code[1] or code[2]}: " if code else ""
+    return StoreUnavailable(
+        f"the store does not answer: {said}{_first_line(error)}.",
+        where=uri,
+        remedy="check LAKEHOUSE_S3_ENDPOINT and the jobs' key, or the disk; the run can be repeated.",
+    )
 
 
 def _first_line(error: BaseException) -> str:
