@@ -105,6 +105,17 @@ class LedgerUnbalanced(LakehouseError):
     """Rows in do not equal the sum of what became of them."""
 
 
+class WebhookUnavailable(LakehouseError):
+    """Discord cannot be reached, is limiting us or fails; what is stored is sent later."""
+
+    heals = True
+    exit_code = 75
+
+
+class WebhookRefused(LakehouseError):
+    """Discord does not know the webhook, or what is at its address is none."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the nearest known word, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1)

@@ -21,16 +21,17 @@ _URL_PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):[^\s/]+@")
 _NAMED_SECRET = re.compile(
     r"(?i)((?:password|passwd|secret[._-]?(?:access[._-]?)?key)[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s&;,'\"}]+)"
 )
-_WEBHOOK = re.compile(r"(/api/webhooks/)[^\s\"'?]+")
+_WEBHOOK = re.compile(r"(/api/(?:v\d+/)?webhooks/)[^\s\"'?]+")
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """Return every secret value of the settings: secret fields, and of URLs the password too."""
+    """Return every secret value of the settings: secret fields, and of URLs the password or the webhook's token too."""
     fields = [getattr(settings, name) for name in type(settings).model_fields]
     held = [*fields, *settings.connections.values()]
     values = [value.get_secret_value() for value in held if isinstance(value, SecretStr)]
     passwords = [urlsplit(value).password or "" for value in values if "://" in value]
-    return tuple(sorted({value for value in [*values, *passwords] if value}))
+    tokens = [value.partition("?")[0].rpartition("/")[2] for value in values if "/webhooks/" in value]
+    return tuple(sorted({value for value in [*values, *passwords, *tokens] if value}))
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:

@@ -1,4 +1,7 @@
-"""The outbox of alerts: stored in the transaction of what they tell of, sent later by another program."""
+"""The outbox of alerts: stored in the transaction of what they tell of, sent afterwards (`lakehouse.alerts`).
+
+A run has one alert. It is touched whenever something of the run changes, so that its message is edited.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,36 @@ from typing import Literal
 from lakehouse.audit import values
 from lakehouse.audit.database import Cursor, Database
 
+Severity = Literal["error", "warning", "info"]
+
+# What is known already and stands in a group's message stays there: the group's message is edited instead.
 _STORE = """
-INSERT INTO audit.alerts AS stored (dedupe_key, severity, pipeline, run_id, table_name, title, body)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (dedupe_key) DO UPDATE SET occurrences = stored.occurrences + 1, last_seen_at = clock_timestamp()
-RETURNING alert_id
+WITH alert AS (
+    INSERT INTO audit.alerts AS stored (dedupe_key, severity, pipeline, run_id, table_name, title, body, kind)
+    VALUES (%(key)s, %(severity)s, %(pipeline)s, %(run_id)s, %(table)s, %(title)s, %(body)s, %(kind)s)
+    ON CONFLICT (dedupe_key) DO UPDATE SET
+        occurrences = stored.occurrences + 1, last_seen_at = clock_timestamp(), revision = stored.revision + 1,
+        severity = excluded.severity, title = excluded.title, body = excluded.body,
+        status = CASE WHEN stored.status = 'GROUPED' THEN 'GROUPED' ELSE 'PENDING' END,
+        next_attempt_at = CASE WHEN stored.status = 'GROUPED' THEN NULL
+            ELSE coalesce(stored.next_attempt_at, clock_timestamp()) END
+    RETURNING alert_id, grouped_into
+), grouped AS (
+    UPDATE audit.alerts SET revision = revision + 1, status = 'PENDING', last_seen_at = clock_timestamp(),
+        next_attempt_at = coalesce(next_attempt_at, clock_timestamp())
+    WHERE alert_id = (SELECT grouped_into FROM alert)
+)
+SELECT alert_id FROM alert
+"""
+_IS_FOLLOWED = "SELECT EXISTS (SELECT FROM audit.alerts WHERE dedupe_key = %s)"
+_LAST_FAILED = """
+SELECT coalesce((
+    SELECT earlier.status = 'FAILED' FROM audit.runs AS earlier
+    WHERE earlier.pipeline = this.pipeline AND earlier.run_id <> this.run_id AND earlier.started_at < this.started_at
+      AND earlier.status IN ('SUCCESS', 'FAILED')
+    ORDER BY earlier.started_at DESC LIMIT 1
+), false)
+FROM audit.runs AS this WHERE run_id = %s AND attempt = %s
 """
 
 
@@ -22,12 +50,13 @@ class Alert:
     """What a person should hear of; alerts with one `dedupe_key` are one alert that is counted."""
 
     dedupe_key: str
-    severity: Literal["error", "warning", "info"]
+    severity: Severity
     pipeline: str
     title: str
     body: str = ""
     run_id: str | None = None
     table: str | None = None
+    kind: Literal["run", "note"] = "note"
 
 
 def store_alert(database: Database, alert: Alert) -> int:
@@ -37,7 +66,32 @@ def store_alert(database: Database, alert: Alert) -> int:
 
 def insert_alert(cursor: Cursor, alert: Alert, secrets: Iterable[str]) -> int:
     """Store an alert within the caller's transaction and return its id."""
-    first = [alert.dedupe_key, alert.severity, alert.pipeline, alert.run_id, alert.table]
-    cursor.execute(_STORE, [*first, values.text(alert.title, secrets), values.text(alert.body, secrets)])
+    told = vars(alert) | {"key": alert.dedupe_key}
+    told |= {name: values.text(told[name], secrets) for name in ("title", "body")}
+    cursor.execute(_STORE, told)
     (alert_id,) = cursor.fetchone() or (0,)
     return int(alert_id)
+
+
+def run_alert(
+    pipeline: str, run_id: str, attempt: int, state: str, severity: Severity = "info", body: str = ""
+) -> Alert:
+    """Return the one alert of a run as it stands after one of its attempts reached a state, such as "failed"."""
+    title = f"{pipeline}: run {run_id} {state} (attempt {attempt})"
+    return Alert(_key(run_id), severity, pipeline, title, body, run_id, kind="run")
+
+
+def is_followed(cursor: Cursor, run_id: str) -> bool:
+    """Tell whether a run has an alert, so that whatever becomes of the run is told."""
+    cursor.execute(_IS_FOLLOWED, [_key(run_id)])
+    return cursor.fetchone() == (True,)
+
+
+def is_recovery(cursor: Cursor, run_id: str, attempt: int) -> bool:
+    """Tell whether the pipeline's run before this one had failed."""
+    cursor.execute(_LAST_FAILED, [run_id, attempt])
+    return cursor.fetchone() == (True,)
+
+
+def _key(run_id: str) -> str:
+    return f"run/{run_id}"

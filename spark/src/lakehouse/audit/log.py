@@ -40,14 +40,27 @@ class Audit(Database):
         """Write how an attempt ended; a failure's alert is stored with it. Raises StateError when it never began."""
         self.transact(lambda cursor: run_rows.finish(cursor, run_id, attempt, status, error, self.secrets))
 
-    def begin_part(self, run_id: str, pipeline: str, trigger: str, params: Mapping[str, Any] | None = None) -> int:
+    def follow_run(self, run_id: str, pipeline: str, attempt: int) -> None:
+        """Store the alert of a run at work: its message is there from the start, whatever the run's end."""
+        self.transact(lambda cursor: run_rows.follow(cursor, run_id, pipeline, attempt))
+
+    def tell_progress(self, run_id: str, pipeline: str, attempt: int) -> None:
+        """Have the message of a run at work edited, where it has one."""
+        self.transact(lambda cursor: run_rows.tell_progress(cursor, run_id, pipeline, attempt))
+
+    def begin_part(
+        self, run_id: str, pipeline: str, trigger: str, params: Mapping[str, Any] | None = None, link: str = ""
+    ) -> int:
         """Write that a part of a run began in this process, and return the attempt that it belongs to.
 
         That is the attempt left open by `end_part`, or else a new one: what still says RUNNING of the run is ended as
         replaced. So parts that follow each other are one attempt, and a part that is tried again begins the next.
+        `link` is the path of the run at its scheduler.
         """
         told = values.document(params or {}, self.secrets)
-        return self.transact(lambda cursor: run_rows.begin_part(cursor, run_id, pipeline, trigger, told, self.secrets))
+        return self.transact(
+            lambda cursor: run_rows.begin_part(cursor, run_id, pipeline, trigger, told, self.secrets, link)
+        )
 
     def end_part(self, run_id: str, attempt: int) -> None:
         """Write that a part is done and that the run goes on with its next one: the run stays RUNNING."""

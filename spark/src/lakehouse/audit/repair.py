@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from lakehouse.audit.alerts import insert_alert
+from lakehouse.audit.alerts import insert_alert, run_alert
 from lakehouse.audit.database import Cursor
 from lakehouse.audit.process import Process
-from lakehouse.audit.run_rows import failed_run
 
 _RUNNING = """
 SELECT run_id, attempt, '' AS layer, pipeline AS name, pipeline, host, pid, process_start
@@ -69,5 +68,5 @@ def _end(cursor: Cursor, row: Abandoned, found_by: str, secrets: Iterable[str]) 
         cursor.execute(_END_RUN, [reason, row.run_id, row.attempt, *process])
     ended = cursor.rowcount == 1
     if ended and not row.layer:
-        insert_alert(cursor, failed_run(row.pipeline, row.run_id, row.attempt, reason), secrets)
+        insert_alert(cursor, run_alert(row.pipeline, row.run_id, row.attempt, "failed", "error", reason), secrets)
     return ended

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from lakehouse.audit import values
-from lakehouse.audit.alerts import Alert, insert_alert
+from lakehouse.audit.alerts import insert_alert, is_followed, is_recovery, run_alert
 from lakehouse.audit.database import Cursor
 from lakehouse.audit.process import Process
 from lakehouse.errors import StateError
@@ -14,8 +14,8 @@ from lakehouse.errors import StateError
 RunStatus = Literal["SUCCESS", "FAILED", "SKIPPED"]
 
 _START = """
-INSERT INTO audit.runs (run_id, attempt, pipeline, trigger, params, status, host, pid, process_start)
-VALUES (%s, %s, %s, %s, %s, 'RUNNING', %s, %s, %s)
+INSERT INTO audit.runs (run_id, attempt, pipeline, trigger, params, status, host, pid, process_start, link)
+VALUES (%s, %s, %s, %s, %s, 'RUNNING', %s, %s, %s, %s)
 ON CONFLICT (run_id, attempt) DO UPDATE SET status = 'RUNNING', ended_at = NULL, error = NULL,
     host = excluded.host, pid = excluded.pid, process_start = excluded.process_start
 """
@@ -24,6 +24,7 @@ ON CONFLICT (run_id, attempt) DO UPDATE SET status = 'RUNNING', ended_at = NULL,
 _WAIT = """
 UPDATE audit.runs SET host = '', pid = 0, process_start = ''
 WHERE run_id = %s AND attempt = %s AND status = 'RUNNING'
+RETURNING pipeline
 """
 _NEWEST = """
 SELECT attempt, status = 'RUNNING' AND (host = '' OR (host, pid, process_start) = (%s, %s, %s))
@@ -47,13 +48,30 @@ RETURNING pipeline
 """
 
 
-def start(cursor: Cursor, run_id: str, pipeline: str, attempt: int, trigger: str, params: str) -> None:
+def start(
+    cursor: Cursor, run_id: str, pipeline: str, attempt: int, trigger: str, params: str, link: str = ""
+) -> None:
     """Write that a run with `params` (JSON) began in this process, or goes on in it under the same attempt."""
     process = Process.this()
-    cursor.execute(_START, [run_id, attempt, pipeline, trigger, params, process.host, process.pid, process.start])
+    row = [run_id, attempt, pipeline, trigger, params, process.host, process.pid, process.start, link]
+    cursor.execute(_START, row)
+    tell_progress(cursor, run_id, pipeline, attempt)
 
 
-def begin_part(cursor: Cursor, run_id: str, pipeline: str, trigger: str, params: str, secrets: Iterable[str]) -> int:
+def tell_progress(cursor: Cursor, run_id: str, pipeline: str, attempt: int) -> None:
+    """Have the message of a run edited, where it has one: the run began, or went a step further."""
+    if is_followed(cursor, run_id):
+        follow(cursor, run_id, pipeline, attempt)
+
+
+def follow(cursor: Cursor, run_id: str, pipeline: str, attempt: int) -> None:
+    """Store the alert of a run that is at work; from now on its message tells what becomes of it."""
+    insert_alert(cursor, run_alert(pipeline, run_id, attempt, "is running"), ())
+
+
+def begin_part(
+    cursor: Cursor, run_id: str, pipeline: str, trigger: str, params: str, secrets: Iterable[str], link: str = ""
+) -> int:
     """Go on with the attempt that waits for its next part, or begin another, in this process; return its number.
 
     An attempt of this run that still says RUNNING is ended as replaced, a forgotten run of the pipeline as failed.
@@ -66,13 +84,15 @@ def begin_part(cursor: Cursor, run_id: str, pipeline: str, trigger: str, params:
     cursor.execute(_FORGOTTEN, [pipeline, trigger, run_id])
     for other, number in cursor.fetchall():
         finish(cursor, other, number, "FAILED", f"its next part never came (found by run {run_id})", secrets)
-    start(cursor, run_id, pipeline, attempt, trigger, params)
+    start(cursor, run_id, pipeline, attempt, trigger, params, link)
     return attempt
 
 
 def end_part(cursor: Cursor, run_id: str, attempt: int) -> None:
     """Leave an attempt RUNNING, with no process at work on it, for its next part."""
     cursor.execute(_WAIT, [run_id, attempt])
+    for (pipeline,) in cursor.fetchall():
+        tell_progress(cursor, run_id, pipeline, attempt)
 
 
 def fail(cursor: Cursor, run_id: str, error: str, secrets: Iterable[str]) -> bool:
@@ -87,17 +107,15 @@ def fail(cursor: Cursor, run_id: str, error: str, secrets: Iterable[str]) -> boo
 def finish(
     cursor: Cursor, run_id: str, attempt: int, status: RunStatus, error: str | None, secrets: Iterable[str]
 ) -> None:
-    """Write how a run ended; a failure's alert is stored with it. Raises StateError for a run that never began."""
+    """Write how a run ended, and its alert: a failure's always, another end's where people were told of the run or of
+    a failure before it. Raises StateError for a run that never began.
+    """
     reason = values.text(error or "no reason was given", secrets) if status == "FAILED" else None
     cursor.execute(_FINISH, [status, reason, run_id, attempt])
     row = cursor.fetchone()
     if row is None:
         raise StateError(f"run {run_id}, attempt {attempt} is not in audit.runs: it cannot be ended.")
     if reason is not None:
-        insert_alert(cursor, failed_run(row[0], run_id, attempt, reason), secrets)
-
-
-def failed_run(pipeline: str, run_id: str, attempt: int, reason: str) -> Alert:
-    """Return the one alert of a failed attempt."""
-    title = f"{pipeline}: run {run_id} failed (attempt {attempt})"
-    return Alert(f"run-failed/{run_id}/{attempt}", "error", pipeline, title, reason, run_id)
+        insert_alert(cursor, run_alert(row[0], run_id, attempt, "failed", "error", reason), secrets)
+    elif is_followed(cursor, run_id) or is_recovery(cursor, run_id, attempt):
+        insert_alert(cursor, run_alert(row[0], run_id, attempt, "succeeded"), secrets)
