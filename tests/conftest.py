@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import psycopg2
 import pytest
@@ -44,6 +48,26 @@ def database(postgres: str) -> Iterator[str]:
     _run(postgres, f"CREATE DATABASE {name}")
     yield postgres.rpartition("/")[0] + f"/{name}"
     _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def fake_discord() -> ModuleType:
+    """The module `tests/fake_discord.py`: a local server that behaves as Discord's webhooks do."""
+    path = Path(__file__).with_name("fake_discord.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def discord(fake_discord: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A running one. Only here its address on loopback and its certificate are taken: no setting can do that."""
+    with fake_discord.running() as server:
+        fake_discord.let_in(server, monkeypatch.setattr)
+        yield server
 
 
 def _run(url: str, statement: str) -> None:

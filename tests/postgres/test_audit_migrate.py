@@ -32,7 +32,17 @@ def test_the_shipped_schema_is_applied_once_and_then_there_is_nothing_to_do(data
     assert migrate(database, MIGRATIONS) == NAMES
     assert migrate(database, MIGRATIONS) == []
     assert tables(ask) == {
-        *("runs", "run_logs", "quality_results", "drift", "publications", "alerts", "alert_channels", "leases", "leases_held"),
+        *(
+            "runs",
+            "run_logs",
+            "quality_results",
+            "drift",
+            "publications",
+            "alerts",
+            "alert_channels",
+            "leases",
+            "leases_held",
+        ),
         "schema_migrations",
     }
 

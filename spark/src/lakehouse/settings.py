@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lakehouse.alerts.url import allowed, webhook_problem
 from lakehouse.errors import SettingsError
 
 LAYERS = ("bronze", "silver", "gold", "quarantine", "ops")
@@ -76,7 +77,20 @@ class Settings(BaseSettings):
         default=2_000_000, ge=0, description="A change set up to this size (and 64 MiB) is written by the driver alone."
     )
 
+    # Before the URL, which is checked against it.
+    discord_hosts: str = Field(
+        default="discord.com,discordapp.com", description="Where a webhook may be: host or host:port, by commas."
+    )
     discord_webhook_url: SecretStr = Field(default=SecretStr(""), description="Discord webhook; empty: no messages.")
+    discord_success: bool = Field(
+        default=True, description="Whether a run has its message from its start; false: from its failure on."
+    )
+    airflow_url: str = Field(
+        default="", description="Where people open Airflow, for links in messages; empty: the native one on loopback."
+    )
+    dashboard_url: str = Field(
+        default="", description="Where people look at a run, for links in messages: http(s)://…/{run_id}; empty: none."
+    )
 
     minio_port: Port = Field(default=59000, description="Native MinIO, S3.")
     minio_console_port: Port = Field(default=59001, description="Native MinIO, console.")
@@ -98,6 +112,29 @@ class Settings(BaseSettings):
         if value and "{layer}" not in value:
             raise ValueError("must hold {layer}, such as s3a://{layer} or /data/lake/{layer}")
         return value.strip()
+
+    @field_validator("discord_hosts")
+    @classmethod
+    def _hosts_are_names(cls, value: str) -> str:
+        allowed(value)
+        return value
+
+    @field_validator("discord_webhook_url")
+    @classmethod
+    def _webhook_is_one(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        url = value.get_secret_value().strip()
+        problem = webhook_problem(url, info.data.get("discord_hosts", "")) if url else ""
+        if problem:
+            raise ValueError(f"no webhook of Discord: {problem}")
+        return SecretStr(url)
+
+    @field_validator("airflow_url", "dashboard_url")
+    @classmethod
+    def _link_can_be_opened(cls, value: str) -> str:
+        parts = urlsplit(value.strip())
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None):
+            raise ValueError("not an address of the form https://host/… without a user")
+        return value.strip().rstrip("/")
 
     def path(self, folder: Path) -> Path:
         """Return a folder setting as an absolute path."""

@@ -41,12 +41,12 @@ _PARTS = {
 
 def runs(cursor: Cursor, limit: int, pipeline: str | None) -> list[Row]:
     """Return the newest attempts of runs, newest first, with the sums of their tables."""
-    return _rows(cursor, _RUNS, [pipeline, limit])
+    return rows(cursor, _RUNS, [pipeline, limit])
 
 
 def show(cursor: Cursor, run_id: str) -> dict[str, list[Row]]:
     """Return all that is known of a run by part; raises ParameterError for an unknown one."""
-    parts = {name: _rows(cursor, query, [run_id]) for name, query in _PARTS.items()}
+    parts = {name: rows(cursor, query, [run_id]) for name, query in _PARTS.items()}
     if not parts["attempts"]:
         known = [row["run_id"] for row in runs(cursor, 50, None)]
         raise ParameterError(
@@ -55,7 +55,8 @@ def show(cursor: Cursor, run_id: str) -> dict[str, list[Row]]:
     return parts
 
 
-def _rows(cursor: Cursor, query: str, parameters: list[Any]) -> list[Row]:
+def rows(cursor: Cursor, query: str, parameters: list[Any]) -> list[Row]:
+    """Return what a query finds, columns by name."""
     cursor.execute(query, parameters)
     names = [column.name for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

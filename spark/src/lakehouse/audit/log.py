@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from lakehouse.audit import history, run_rows, table_rows, values
+from lakehouse.audit import alert_rows, history, run_rows, table_rows, values
 from lakehouse.audit.database import Cursor, Database
 from lakehouse.audit.repair import Abandoned, repair
 from lakehouse.audit.result import TableResult
@@ -125,3 +125,7 @@ class Audit(Database):
     def show(self, run_id: str) -> dict[str, list[history.Row]]:
         """Return `attempts`, `tables`, `rules_failed`, `drift`, `publications` of a run; ParameterError if unknown."""
         return self.transact(lambda cursor: history.show(cursor, run_id))
+
+    def alerts(self, limit: int = 20, *, pending: bool = False) -> list[history.Row]:
+        """Return the newest alerts, newest first; with `pending` only those that are still to be sent."""
+        return self.transact(lambda cursor: alert_rows.alerts(cursor, limit, pending=pending))

@@ -48,9 +48,7 @@ RETURNING pipeline
 """
 
 
-def start(
-    cursor: Cursor, run_id: str, pipeline: str, attempt: int, trigger: str, params: str, link: str = ""
-) -> None:
+def start(cursor: Cursor, run_id: str, pipeline: str, attempt: int, trigger: str, params: str, link: str = "") -> None:
     """Write that a run with `params` (JSON) began in this process, or goes on in it under the same attempt."""
     process = Process.this()
     row = [run_id, attempt, pipeline, trigger, params, process.host, process.pid, process.start, link]

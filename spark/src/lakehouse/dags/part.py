@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from lakehouse.alerts.courier import follows, sending
 from lakehouse.audit.log import Audit
 from lakehouse.cli.runs import catalog_of
 from lakehouse.dags.asked import Asked, platform_run_id, read_asked
@@ -49,15 +51,24 @@ def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
     settings = load_settings()
     run_id, params = platform_run_id(pipeline, context["run_id"]), dict(context["params"])
     secrets = secrets_of(settings)
-    with in_airflows_terms(secrets), Audit(settings.need_audit_url(), secrets) as audit:
-        attempt = audit.begin_part(run_id, pipeline, TRIGGER, params)
+    url = settings.need_audit_url()
+    with in_airflows_terms(secrets), Audit(url, secrets) as audit, sending(settings) as courier:
+        attempt = audit.begin_part(run_id, pipeline, TRIGGER, params, link_of(context))
         try:
             catalog = catalog_of(settings, pipeline)
             catalog.need_sound()
+            if follows(settings, catalog.pipeline.alerts.on_success):
+                audit.follow_run(run_id, pipeline, attempt)
+            courier.nudge()
             yield Part(settings, catalog, audit, run_id, attempt, read_asked(catalog, params))
         except BaseException as error:
             audit.finish_run(run_id, attempt, "FAILED", str(error) or repr(error))
             raise
+
+
+def link_of(context: Mapping[str, Any]) -> str:
+    """Return the path of the DAG run's page in Airflow."""
+    return f"/dags/{quote(context['dag'].dag_id, safe='')}/runs/{quote(context['run_id'], safe='')}"
 
 
 @contextmanager
@@ -76,5 +87,5 @@ def give_up(pipeline: str, context: Mapping[str, Any]) -> None:
     task = context.get("task_instance")
     what = f"task {task.task_id} failed" if task else "the DAG run failed"
     why = context.get("exception") or context.get("reason") or "Airflow gave no reason"
-    with Audit(settings.need_audit_url(), secrets_of(settings)) as audit:
+    with Audit(settings.need_audit_url(), secrets_of(settings)) as audit, sending(settings):
         audit.fail_run(platform_run_id(pipeline, context["run_id"]), f"{what}: {why}")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from lakehouse.alerts.courier import Courier, follows
 from lakehouse.audit.lease import Lease, hold
 from lakehouse.audit.log import Audit
 from lakehouse.audit.result import TableResult
@@ -76,6 +77,7 @@ class Run:
         self.secrets = secrets_of(settings)
         self.audit = Audit(settings.need_audit_url(), self.secrets)
         self.outcome = Outcome(request.run_id)
+        self.courier = Courier(settings)
         self._root, self._owns_root = shared, shared is None
         self._lock = threading.Lock()
         self._lease: Lease | None = None
@@ -95,17 +97,22 @@ class Run:
         return self
 
     def _begin(self, names: Sequence[str]) -> None:
-        request = self.request
+        request, pipeline = self.request, self.catalog.pipeline
         params: dict[str, object] = {"tables": list(request.tables), "layers": [str(layer) for layer in request.layers]}
         params |= {name: str(value) for name, value in asdict(request.options).items() if value}
-        self.audit.start_run(request.run_id, self.catalog.pipeline.name, request.attempt, request.trigger, params)
+        self.audit.start_run(request.run_id, pipeline.name, request.attempt, request.trigger, params)
+        if follows(self.settings, pipeline.alerts.on_success):
+            self.audit.follow_run(request.run_id, pipeline.name, request.attempt)
+        self.courier.nudge()
         self.audit.repair(request.run_id, request.attempt, names)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.courier.nudge()
         if self._root is not None and self._owns_root:
             self._root.stop()
         if self._lease is not None:
             self._lease.release()
+        self.courier.close()
 
     def session(self) -> SparkSession:
         """Return a session of its own over the run's one JVM, which the first table that needs it starts."""
@@ -123,6 +130,8 @@ class Run:
             self._run_layer(layer)
             if self.outcome.failures:
                 break
+            self.audit.tell_progress(self.request.run_id, self.catalog.pipeline.name, self.request.attempt)
+            self.courier.nudge()
         else:
             if self.request.publish:
                 self.outcome.manifest = self.publish()

@@ -1,0 +1,1 @@
+"""Discord messages: one a run, edited in place, stored in `audit.alerts` before anything is sent."""
