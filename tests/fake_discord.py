@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.behave(body)
 
-    do_POST = do_PATCH = handle_one
+    do_POST = do_PATCH = handle_one  # noqa: N815 - the names that http.server calls
 
     def behave(self, body: dict[str, Any]) -> None:
         parts = urlsplit(self.path)
@@ -96,7 +96,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "POST":
             number = str(1_000 + len(self.discord.messages))
             self.discord.messages[number] = body
-            return self.answer(200, {"id": number}) if parse_qs(parts.query).get("wait") == ["true"] else self.answer(204)
+            return (
+                self.answer(200, {"id": number}) if parse_qs(parts.query).get("wait") == ["true"] else self.answer(204)
+            )
         number = place.removeprefix("/messages/")
         if number not in self.discord.messages:
             return self.answer(404, {"message": "Unknown Message", "code": 10008})

@@ -117,7 +117,9 @@ def test_a_run_at_work_needs_no_edit_for_the_clock():
 
 def test_links_lead_to_airflow_and_to_the_dashboard():
     run = replace(GOOD, link="/dags/medallion_pipeline/runs/manual__2026-01-02T03%3A04%3A05%2B00%3A00")
-    native = "[Airflow run](http://127.0.0.1:58080/dags/medallion_pipeline/runs/manual__2026-01-02T03%3A04%3A05%2B00%3A00)"
+    native = (
+        "[Airflow run](http://127.0.0.1:58080/dags/medallion_pipeline/runs/manual__2026-01-02T03%3A04%3A05%2B00%3A00)"
+    )
     assert fields(embed(run))["Links"] == native
     settings = Settings(_env_file=None, airflow_url="https://a.example/", dashboard_url="https://d.example/r/{run_id}")
     assert fields(embed(run, settings))["Links"] == (
@@ -174,7 +176,8 @@ def test_a_block_of_code_that_is_cut_is_closed():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")]
+    ("seconds", "told"),
+    [(0.04, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")],
 )
 def test_a_duration_is_told_as_people_do(seconds, told):
     assert duration(seconds) == told
@@ -182,7 +185,7 @@ def test_a_duration_is_told_as_people_do(seconds, told):
 
 PERSONAL = [
     'invalid input syntax for type integer: "Maria da Silva"',
-    "duplicate key value violates unique constraint \"u\" DETAIL: Key (email)=(maria@example.com) already exists.",
+    'duplicate key value violates unique constraint "u" DETAIL: Key (email)=(maria@example.com) already exists.',
     "Failing row contains (1, Maria da Silva, null).",
     "cannot send to maria.silva+x@example.com.br now",
     "the value 'Maria da Silva' of customer_name",

@@ -48,7 +48,9 @@ def test_an_answer_without_a_body_is_a_message_without_an_id(discord, hook, fake
     [(0.4, "1", 1.0), (2.5, None, 2.5), (None, "3", 3.0), ("soon", "x", 1.0), (1e12, None, 3600.0), (0, None, 0.1)],
 )
 def test_a_pause_is_as_long_as_the_answer_says(discord, hook, fake_discord, told, header, seconds):
-    discord.answers.append(fake_discord.status(429, {"retry_after": told}, **({"Retry_After": header} if header else {})))
+    discord.answers.append(
+        fake_discord.status(429, {"retry_after": told}, **({"Retry_After": header} if header else {}))
+    )
     with pytest.raises(Limited) as caught:
         hook.post(HELLO)
     assert caught.value.seconds == seconds
@@ -165,9 +167,33 @@ def unknown_name(*_: object, **__: object):
     raise socket.gaierror(-2, "Name or service not known")
 
 
-INTERNAL = """127.0.0.1 127.8.8.8 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1
-255.255.255.255 192.0.2.1 198.18.0.1 ::1 :: fe80::1 fe80::1%eth0 fc00::1 fd12::1 ff02::1 ::ffff:127.0.0.1
-::ffff:169.254.169.254 64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 2002:7f00:1::1 2002:a00:1::""".split()
+INTERNAL = [
+    "127.0.0.1",
+    "127.8.8.8",
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "0.0.0.0",
+    "224.0.0.1",
+    "255.255.255.255",
+    "192.0.2.1",
+    "198.18.0.1",
+    "::1",
+    "::",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fc00::1",
+    "fd12::1",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::1",
+    "2002:a00:1::",
+]
 
 
 @pytest.mark.parametrize("internal", INTERNAL)
@@ -210,15 +236,31 @@ def test_a_proxy_of_the_environment_is_not_asked(discord, hook, monkeypatch):
     assert hook.post(HELLO)
 
 
-REFUSED = """http://discord.com/api/webhooks/1/x file:///etc/passwd https://127.0.0.1/api/webhooks/1/x
-https://discord.com.evil.example/api/webhooks/1/x https://user:p@discord.com/api/webhooks/1/x
-https://discord.com@evil.example/api/webhooks/1/x https://discord.com:8443/api/webhooks/1/x
-https://discord.com:99999/api/webhooks/1/x https://discord.com/api/webhooks/1 https://discord.com/api/channels/1/x
-https://discord.com/api/webhooks/1/x/../../y https://discord.com/api/webhooks/1/x?wait=true
-https://discord.com/api/webhooks/1/x?thread_id=1&thread_id=a https://discord.com/api/webhooks/1/x#f
-https://evil.example/api/webhooks/1/x discord.com/api/webhooks/1/x https://[::1]/api/webhooks/1/x
-https://discord.com/api/webhooks/1/%2e%2e https://localhost/api/webhooks/1/x https:///api/webhooks/1/x
-https://discord.com\\@evil.example/api/webhooks/1/x https://[discord.com/api/webhooks/1/x changeme""".split()
+REFUSED = [
+    "http://discord.com/api/webhooks/1/x",
+    "file:///etc/passwd",
+    "https://127.0.0.1/api/webhooks/1/x",
+    "https://discord.com.evil.example/api/webhooks/1/x",
+    "https://user:p@discord.com/api/webhooks/1/x",
+    "https://discord.com@evil.example/api/webhooks/1/x",
+    "https://discord.com:8443/api/webhooks/1/x",
+    "https://discord.com:99999/api/webhooks/1/x",
+    "https://discord.com/api/webhooks/1",
+    "https://discord.com/api/channels/1/x",
+    "https://discord.com/api/webhooks/1/x/../../y",
+    "https://discord.com/api/webhooks/1/x?wait=true",
+    "https://discord.com/api/webhooks/1/x?thread_id=1&thread_id=a",
+    "https://discord.com/api/webhooks/1/x#f",
+    "https://evil.example/api/webhooks/1/x",
+    "discord.com/api/webhooks/1/x",
+    "https://[::1]/api/webhooks/1/x",
+    "https://discord.com/api/webhooks/1/%2e%2e",
+    "https://localhost/api/webhooks/1/x",
+    "https:///api/webhooks/1/x",
+    "https://discord.com\\@evil.example/api/webhooks/1/x",
+    "https://[discord.com/api/webhooks/1/x",
+    "changeme",
+]
 
 
 @pytest.mark.parametrize("url", REFUSED)
@@ -252,7 +294,9 @@ def test_a_host_of_ones_own_is_taken_with_its_port_only():
     assert "host" in webhook_problem("https://d.example/api/webhooks/1/x", "discord.com, d.example:8443")
 
 
-@pytest.mark.parametrize("hosts", ["https://discord.com", "*", "discord.com/x", "discord.com:x", "dis cord.com", "*.com"])
+@pytest.mark.parametrize(
+    "hosts", ["https://discord.com", "*", "discord.com/x", "discord.com:x", "dis cord.com", "*.com"]
+)
 def test_a_list_of_hosts_that_is_none_is_refused(hosts, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAKEHOUSE_DISCORD_HOSTS", hosts)

@@ -81,7 +81,18 @@ def test_only_the_engine_imports_spark(module):
 
 @pytest.mark.parametrize(
     "name",
-    ["errors", "settings", "settings_example", "specs", "audit", "source", "publish", "stack.up", "stack.doctor"],
+    [
+        "errors",
+        "settings",
+        "settings_example",
+        "specs",
+        "audit",
+        "alerts.courier",
+        "source",
+        "publish",
+        "stack.up",
+        "stack.doctor",
+    ],
 )
 def test_what_is_light_stays_light(name):
     """In a fresh interpreter, importing a light part brings none of the heavy packages with it."""
