@@ -8,8 +8,10 @@ import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 
+import psycopg2
 import pytest
 
 from lakehouse.alerts import courier, outbox, webhook
@@ -102,6 +104,43 @@ def test_what_would_look_the_same_is_not_sent_again(audit, sender, discord, ask)
     assert sender.drain(1) == Drained()
     assert discord.methods() == ["POST"]
     assert states(ask) == [("r1", "SENT", 2)]
+
+
+def test_a_part_that_is_done_is_told_before_the_next_one_begins(audit, sender, discord):
+    attempt = audit.begin_part("r1", "olist", "airflow", link="/dags/d/runs/x")
+    audit.follow_run("r1", "olist", attempt)
+    sender.drain(1)
+    audit.table_finished("r1", attempt, result("bronze", 10))
+    audit.end_part("r1", attempt)
+    assert sender.drain(1) == Drained(edited=1)
+    assert re.search(r"bronze +10 ", discord.shown()[0]["description"])
+    assert fields(discord.shown()[0]) == {"Links": "[Airflow run](http://127.0.0.1:58080/dags/d/runs/x)"}
+
+
+def test_what_changes_while_its_message_is_on_the_way_is_told_next(audit, sender, discord):
+    audit.start_run("r1", "olist", 1, "cli")
+    audit.follow_run("r1", "olist", 1)
+
+    def end_meanwhile(handler) -> None:
+        audit.finish_run("r1", 1, "FAILED", "the store is full")
+        handler.behave(discord.requests[-1][2])
+
+    discord.answers.append(end_meanwhile)
+    assert sender.drain(1) == Drained(posted=1, edited=1)
+    assert [each["title"] for each in discord.shown()] == ["🔴 olist failed"]
+
+
+def test_a_run_that_touches_its_alert_is_not_waited_for_when_alerts_are_grouped(audit, audit_url, sender, discord):
+    for number in range(7):
+        fail(audit, f"r{number}")
+    with closing(psycopg2.connect(audit_url)) as busy, busy.cursor() as cursor:
+        cursor.execute("UPDATE audit.alerts SET body = body WHERE run_id = 'r6'")
+        began = time.monotonic()
+        assert sender.drain(1) == Drained(posted=6, left=1)
+        assert time.monotonic() - began < 2
+    assert discord.shown()[-1]["title"].startswith("🔴 1 alerts at once")
+    assert sender.drain(1) == Drained(edited=1)
+    assert discord.shown()[-1]["title"].startswith("🔴 2 alerts at once")
 
 
 def test_a_run_that_recovers_in_its_next_attempt_says_so_in_its_message(audit, sender, discord):

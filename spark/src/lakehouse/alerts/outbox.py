@@ -17,13 +17,15 @@ BACK_OFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 
 _LOCK = 4_703_919_738_795_935_662  # One sender at a time; the audit's migrations take the number before it.
 _COLUMNS = "alert_id, kind, revision, severity, pipeline, run_id, title, body, occurrences, message_id, sent_digest"
+# An alert that a run is touching now is not due before that is done; the sender waits for no run.
 _DUE = f"""
 SELECT {_COLUMNS}, created_at FROM audit.alerts
 WHERE status = 'PENDING' ORDER BY message_id IS NOT NULL DESC, created_at, alert_id LIMIT 1
+FOR UPDATE SKIP LOCKED
 """
 _NEW_MESSAGES = f"""
 SELECT count(*) >= {NEW_A_MINUTE} FROM audit.alerts
-WHERE first_sent_at > clock_timestamp() - interval '1 minute' AND kind <> 'group'
+WHERE first_sent_at > clock_timestamp() - interval '1 minute'
 """
 _GROUP = """
 WITH open AS (
@@ -37,7 +39,6 @@ WITH open AS (
 )
 SELECT alert_id FROM open UNION ALL SELECT alert_id FROM made
 """
-# Who is touching an alert now keeps it, and the sender never waits for a run: it is taken the next time.
 _JOIN = """
 UPDATE audit.alerts SET status = 'GROUPED', grouped_into = %(group)s, next_attempt_at = NULL
 WHERE alert_id IN (

@@ -21,7 +21,8 @@ from lakehouse.log import get_logger, redact
 from lakehouse.settings import Settings
 
 log = get_logger(__name__)
-_OPTIONS = "-c timezone=UTC -c statement_timeout=15s -c lock_timeout=5s"
+# Patient with a run that touches an alert: an answer of Discord that is not written down is a message told twice.
+_OPTIONS = "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=30s"
 _PAUSE = 0.1
 
 
