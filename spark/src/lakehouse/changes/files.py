@@ -28,13 +28,17 @@ _FEATURES = {"deletionVectors", "changeDataFeed", "appendOnly", "invariants", "t
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A table at one version: its files, which of their rows are deleted, and the schema that they are read in."""
+    """A table at one version: its files, which of their rows are deleted, and the schema that they are read in.
+
+    `table` is None before the first commit.
+    """
 
     place: Place
     version: int
     schema: pa.Schema
     files: tuple[Action, ...]
     deleted: Mapping[str, np.ndarray[Any, np.dtype[np.int64]]]
+    table: DeltaTable | None
 
     @property
     def rows(self) -> int:
@@ -66,7 +70,8 @@ class Snapshot:
             rows = self._live_rows(index, file)
             for name, values in among.items():
                 column = read_columns(file, [name], self.schema).column(name).take(rows)
-                rows = rows[pc.is_in(column, value_set=values).to_numpy(zero_copy_only=False)]
+                alike = column if column.type == values.type else column.cast(values.type)
+                rows = rows[pc.is_in(alike, value_set=values).to_numpy(zero_copy_only=False)]
                 if not len(rows):
                     return self.none(columns)
             table = read_columns(file, wanted, self.schema)
@@ -113,7 +118,7 @@ def snapshot(settings: Settings, table: DeltaTable, uri: str) -> Snapshot:
     place, version = place_of(settings, uri), table.version()
     files = tuple(active_files(place, version))
     deleted = _deleted(table) if any("deletionVector" in add for add in files) else {}
-    return Snapshot(place, version, arrow_schema(table), files, deleted)
+    return Snapshot(place, version, arrow_schema(table), files, deleted, table)
 
 
 def arrow_schema(table: DeltaTable) -> pa.Schema:
