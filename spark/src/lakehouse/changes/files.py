@@ -21,8 +21,8 @@ from lakehouse.changes.statistics import statistics
 from lakehouse.settings import Settings
 
 FILE, ROW = "_file", "_row"
-# Of Parquet files, compressed: some ten times that in memory.
-MOST_BYTES = 64 << 20
+# Of Parquet files, compressed: on its way through driver and JVM a row takes some fifty times that.
+MOST_BYTES = 24 << 20
 _FEATURES = {"deletionVectors", "changeDataFeed", "appendOnly", "invariants", "timestampNtz"}
 
 
@@ -45,9 +45,10 @@ class Snapshot:
         """Return how many rows the table has, by its log."""
         return sum(rows_of(add) for add in self.files)
 
-    def fits(self, rows: int) -> bool:
-        """Whether the driver takes the whole table: at most this many rows, and 64 MiB of files."""
-        return self.rows <= rows and sum(int(add["size"]) for add in self.files) <= MOST_BYTES
+    def fits(self, rows: int, columns: Sequence[str] | None = None) -> bool:
+        """Whether the driver takes the whole table, or these columns: at most this many rows, and 24 MiB of files."""
+        share = len(columns) / len(self.schema) if columns is not None else 1.0
+        return self.rows <= rows and sum(int(add["size"]) for add in self.files) * share <= MOST_BYTES
 
     def read(self, columns: Sequence[str] | None = None, among: Mapping[str, pa.Array] | None = None) -> pa.Table:
         """Return rows with `_file` (index into `files`) and `_row`; `among` leaves rows whose columns are in the sets.
