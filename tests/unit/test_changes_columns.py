@@ -36,4 +36,5 @@ def test_a_column_in_another_type_is_another_column():
 
 def test_a_column_too_large_to_be_held_is_still_read():
     held = Columns(most_bytes=800)
-    assert [held.get("f", "key", pa.int64(), lambda: column(n))[0].as_py() for n in (1, 2)] == [1, 2]
+    assert held.get("f", "key", pa.int64(), lambda: column(1))[0].as_py() == 1
+    assert held.get("f", "key", pa.int64(), lambda: column(2))[0].as_py() == 2
