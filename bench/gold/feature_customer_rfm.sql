@@ -9,16 +9,16 @@ WITH spent AS (
     GROUP BY customer_unique_id
 ),
 aged AS (
-    SELECT spent.*, days_between(spent.last_purchase, newest.last_purchase) AS recency_days
+    SELECT spent.*, days_between(spent.last_purchase, CAST(of_all.month_end AS TIMESTAMP)) AS recency_days, of_all.customers
     FROM spent
-    CROSS JOIN (SELECT max(last_purchase) AS last_purchase FROM spent) AS newest
+    CROSS JOIN (SELECT last_day(max(last_purchase)) AS month_end, count(*) AS customers FROM spent) AS of_all
 ),
 scored AS (
     SELECT
         *,
-        CAST(ntile(5) OVER (ORDER BY recency_days DESC, customer_unique_id) AS INT) AS r_score,
-        CAST(ntile(5) OVER (ORDER BY frequency, customer_unique_id) AS INT) AS f_score,
-        CAST(ntile(5) OVER (ORDER BY monetary, customer_unique_id) AS INT) AS m_score
+        CAST(floor(5 * (rank() OVER (ORDER BY recency_days DESC) - 1) / customers) + 1 AS INT) AS r_score,
+        CAST(floor(5 * (rank() OVER (ORDER BY frequency) - 1) / customers) + 1 AS INT) AS f_score,
+        CAST(floor(5 * (rank() OVER (ORDER BY monetary) - 1) / customers) + 1 AS INT) AS m_score
     FROM aged
 )
 SELECT

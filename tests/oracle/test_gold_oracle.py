@@ -161,7 +161,7 @@ def test_figures_reckoned_by_hand(oracle: ModuleType) -> None:
         (1, 2, 1.0, 0.0)
     ]
     assert fetch(con, "SELECT recency_days, frequency, monetary FROM gold.feature_customer_rfm") == [
-        (0, 1, Decimal("34.00"))
+        (30, 1, Decimal("34.00"))
     ]
 
 

@@ -20,16 +20,16 @@ def orders(build, **block):
     return build.contract(COLUMNS, **said | block)
 
 
-@pytest.fixture
-def shop(house, build, database, ask):
-    """Three orders at the source, and a lake that has not seen them."""
+@pytest.fixture(params=[{}, {"small_batch_rows": 0}], ids=["driver", "spark"])
+def shop(request, house, build, database, ask):
+    """Three orders at the source, and a lake that has not seen them; on either road."""
     ask("CREATE SCHEMA shop")
     ask("CREATE TABLE shop.orders (order_id text, status text, amount numeric(12,2), updated_at timestamptz)")
     ask("ALTER TABLE shop.orders ALTER updated_at SET DEFAULT now()")
     ask("INSERT INTO shop.orders SELECT 'o' || n, 'new', n + 0.50 FROM generate_series(1, 3) AS n")
 
     def make(**block):
-        return house({"silver.orders": orders(build, **block)}, database)
+        return house({"silver.orders": orders(build, **block)}, database, **request.param)
 
     return make
 
@@ -216,3 +216,51 @@ def test_a_tenth_table_is_one_file(shop, ask, build):
     run(house)
     assert house.rows("silver", "coupons", "code, share::VARCHAR") == [("00501", "0.50")]
     assert house.rows("quarantine", "coupons", "key") == [("lost",)]
+
+
+KINDS = {
+    "small": ("smallint", ["-32768", "32767"]),
+    "number": ("integer", ["0", "-1"]),
+    "big": ("bigint", ["9223372036854775807", "1"]),
+    "money": ("numeric(12,2)", ["0.10", "-9999999999.99"]),
+    "free": ("numeric", ["1234567890123456789012345678901234567890.5", "NaN"]),
+    "real": ("real", ["0.1", "NaN"]),
+    "double": ("double precision", ["1e300", "-Infinity"]),
+    "flag": ("boolean", ["true", "false"]),
+    "day": ("date", ["0001-01-01", "9999-12-31"]),
+    "wall": ("timestamp", ["2018-11-04 00:30:00.123456", "1900-01-01"]),
+    "text": ("text", ["", 'line\nbreak, "quotes" \\. \\N']),
+    "padded": ("character(3)", ["a", "ção"]),
+    "document": ("jsonb", ['{"a": [1, null]}', "[]"]),
+    "id": ("uuid", ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"]),
+    "many": ("integer[]", ["{1,NULL}", "{}"]),
+    "raw": ("bytea", ["\\x00ff", "\\x"]),
+}
+
+
+def test_both_roads_bring_the_same_values_in_the_same_types(house, build, database, ask):
+    ask("CREATE SCHEMA shop")
+    columns = ", ".join(f'"{name}" {kind}' for name, (kind, _) in KINDS.items())
+    ask(f"CREATE TABLE shop.kinds (key text, {columns}, updated_at timestamptz DEFAULT now())")
+    names = ", ".join(f'"{name}"' for name in KINDS)
+    for number in (0, 1):
+        values = [values[number] for _, values in KINDS.values()]
+        ask(
+            f"INSERT INTO shop.kinds (key, {names}) VALUES (%s, {', '.join(['%s'] * len(KINDS))})",
+            f"k{number}",
+            *values,
+        )
+    ask("INSERT INTO shop.kinds (key) VALUES ('nothing else')")
+    contract = build.contract(
+        ["key string key", "updated_at timestamp required"], source="shop.kinds", watermark="updated_at",
+        latest_by=["updated_at"],
+    )  # fmt: skip
+    found = []
+    for settings in ({}, {"small_batch_rows": 0}):
+        lake = house({"silver.kinds": contract}, database, **settings)
+        lake.ok("bronze")
+        types = [(field.name, str(field.type)) for field in lake.delta("bronze", "kinds").schema().fields]
+        shown = ", ".join(f'"{name}"::VARCHAR' for name in ["key", *KINDS, "updated_at"])
+        found.append((sorted(types), lake.rows("bronze", "kinds", shown, "key")))
+    assert found[0] == found[1]
+    assert len(found[0][1]) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -143,6 +144,31 @@ def test_a_commit_on_an_old_snapshot_is_refused_with_nothing_written(place, spar
     with pytest.raises(StateError, match="another writer has made version 1"):
         commit_change(old, Change.appending(arrow([made(2, 0)]), old), Commit("app", 1))
     assert opened(settings, lake, uri).rows == 0
+
+
+def test_a_number_is_committed_once(place):
+    settings, lake, uri = place
+    none = new_table(settings, uri, SCHEMA)
+    commit_change(none, Change.appending(arrow([made(1, 0)]), none), Commit("app", 7))
+    now = opened(settings, lake, uri)
+    for number in (6, 7):
+        with pytest.raises(StateError, match=f"the commit app {number} is there already"):
+            commit_change(now, Change.appending(arrow([made(2, 0)]), now), Commit("app", number))
+    assert opened(settings, lake, uri).rows == 1
+
+
+def test_every_tenth_commit_sums_up_the_log(place):
+    settings, lake, uri = place
+    now = new_table(settings, uri, SCHEMA)
+    for number in range(12):
+        commit_change(now, Change.appending(arrow([made(number, number)]), now), Commit("app", number))
+        now = opened(settings, lake, uri)
+    log = sorted(path.name for path in (Path(uri) / "_delta_log").glob("*.parquet"))
+    assert log == ["00000000000000000010.checkpoint.parquet"]
+    for path in (Path(uri) / "_delta_log").glob("0000000000000000000[0-9].json"):
+        path.unlink()
+    assert opened(settings, lake, uri).rows == 12
+    assert lake.open(uri).transaction_version("app") == 11
 
 
 def test_frames_of_many_chunks_keep_every_row(spark):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from lakehouse.specs.expressions import SqlProblem, columns_of_expression, output_of_select, tables_of_select
+from lakehouse.specs.expressions import (
+    SqlProblem,
+    carried_columns,
+    columns_of_expression,
+    names_in_select,
+    output_of_select,
+    tables_of_select,
+)
 
 REFUSED_EXPRESSIONS = {
     "a; DROP TABLE orders": "2 statements",
@@ -134,3 +141,32 @@ def test_output_of_a_select() -> None:
 def test_output_needs_names(text: str) -> None:
     with pytest.raises(SqlProblem, match="needs a name"):
         output_of_select(text)
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("SELECT a.x, count(*) AS n FROM t AS a GROUP BY a.x", {"a", "x", "n", "t"}),
+        ("SELECT X FROM t JOIN u USING (k)", {"x", "t", "u", "k"}),
+        ("SELECT a.* FROM t AS a", None),
+        ("SELECT x FROM t NATURAL JOIN u", None),
+    ],
+)
+def test_the_names_that_a_select_speaks_of(sql, names):
+    assert names_in_select(sql) == names
+
+
+@pytest.mark.parametrize(
+    ("sql", "carried"),
+    [
+        ("SELECT id, a AS b, upper(c) AS c FROM t WHERE d > 1", {"id": "id", "b": "a"}),
+        ("SELECT id, max(a) AS a FROM t GROUP BY id", {}),
+        ("SELECT DISTINCT id FROM t", {}),
+        ("SELECT id, row_number() OVER (ORDER BY id) AS n FROM t", {}),
+        ("SELECT t.id FROM t JOIN u ON t.id = u.id", {}),
+        ("SELECT id FROM (SELECT id FROM t) AS s", {}),
+        ("SELECT id FROM t UNION ALL SELECT id FROM u", {}),
+    ],
+)
+def test_the_columns_that_a_select_carries_over(sql, carried):
+    assert carried_columns(sql) == carried

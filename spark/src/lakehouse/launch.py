@@ -51,7 +51,7 @@ def _logging(settings: Settings) -> str:
     """Return JVM options that send its log to `logs/spark.log` of the state folder."""
     file = settings.path(settings.state) / "logs" / "spark.log"
     configuration = Path(__file__).with_name("log4j2.properties").as_uri()
-    return f"-Dlog4j2.configurationFile={configuration} -Dlakehouse.spark.log={file}"
+    return f'-Dlog4j2.configurationFile={configuration} "-Dlakehouse.spark.log={file}"'
 
 
 def _s3(settings: Settings) -> dict[str, str]:

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         default="short", description="short: C1 compiler and serial collector; long: JVM defaults, for big machines."
     )
     small_batch_rows: int = Field(
-        default=2_000_000, ge=0, description="A change set up to this size (and 64 MiB) is written by the driver alone."
+        default=2_000_000, ge=0, description="A change set up to this size (and 24 MiB) is written by the driver alone."
     )
 
     # Before the URL, which is checked against it.

@@ -1,4 +1,4 @@
--- Days are counted back from the newest purchase of them all; equals are told apart by customer.
+-- Days are counted back from the end of the month of the newest purchase; the score is the share of customers below.
 WITH purchase AS (
     FROM gold.fact_orders WHERE sold(order_status) AND customer_unique_id IS NOT NULL
 ),
@@ -10,12 +10,22 @@ person AS (
         sum(items_value + freight_value) AS monetary
     FROM purchase
     GROUP BY customer_unique_id
+),
+-- How many are worse off: all up to a value, less all with that value.
+below AS (
+    SELECT
+        *,
+        count(*) OVER (ORDER BY CAST(last_purchase AS DATE)) - count(*) OVER (PARTITION BY CAST(last_purchase AS DATE)) AS r,
+        count(*) OVER (ORDER BY frequency) - count(*) OVER (PARTITION BY frequency) AS f,
+        count(*) OVER (ORDER BY monetary) - count(*) OVER (PARTITION BY monetary) AS m,
+        count(*) OVER () AS everybody
+    FROM person
 )
 SELECT
-    *,
-    days(last_purchase, max(last_purchase) OVER ()) AS recency_days,
-    ntile(5) OVER (ORDER BY CAST(last_purchase AS DATE), customer_unique_id) AS r_score,
-    ntile(5) OVER (ORDER BY frequency, customer_unique_id) AS f_score,
-    ntile(5) OVER (ORDER BY monetary, customer_unique_id) AS m_score,
+    * EXCLUDE (r, f, m, everybody),
+    days(last_purchase, (SELECT last_day(max(last_purchase)) FROM person)) AS recency_days,
+    1 + r * 5 // everybody AS r_score,
+    1 + f * 5 // everybody AS f_score,
+    1 + m * 5 // everybody AS m_score,
     segment(r_score, f_score, m_score) AS segment
-FROM person
+FROM below

@@ -1,23 +1,32 @@
-WITH bought AS (
+-- Days are counted to the end of the month of the newest purchase: they, and the scores, stay as they are while others buy.
+-- A score is the fifth of all customers in which a value begins; equal values have equal scores.
+WITH sold AS (
+    SELECT customer_unique_id, order_purchase_timestamp, items_value + freight_value AS spent
+    FROM fact_orders
+    WHERE customer_unique_id IS NOT NULL AND order_status NOT IN ('canceled', 'unavailable')
+),
+bought AS (
     SELECT
         customer_unique_id,
         max(order_purchase_timestamp) AS last_purchase,
         CAST(count(*) AS INT) AS frequency,
-        CAST(sum(items_value + freight_value) AS DECIMAL(14, 2)) AS monetary
-    FROM fact_orders
-    WHERE customer_unique_id IS NOT NULL AND order_status NOT IN ('canceled', 'unavailable')
+        CAST(sum(spent) AS DECIMAL(14, 2)) AS monetary
+    FROM sold
     GROUP BY customer_unique_id
 ),
 aged AS (
-    SELECT bought.*, datediff(max(last_purchase) OVER (), last_purchase) AS recency_days
+    SELECT
+        bought.*,
+        datediff((SELECT last_day(max(order_purchase_timestamp)) FROM sold), last_purchase) AS recency_days,
+        (SELECT count(DISTINCT customer_unique_id) FROM sold) AS customers
     FROM bought
 ),
 scored AS (
     SELECT
         aged.*,
-        CAST(ntile(5) OVER (ORDER BY recency_days DESC, customer_unique_id) AS TINYINT) AS r_score,
-        CAST(ntile(5) OVER (ORDER BY frequency, customer_unique_id) AS TINYINT) AS f_score,
-        CAST(ntile(5) OVER (ORDER BY monetary, customer_unique_id) AS TINYINT) AS m_score
+        CAST(1 + (5 * CAST(rank() OVER (ORDER BY recency_days DESC) - 1 AS BIGINT)) DIV customers AS TINYINT) AS r_score,
+        CAST(1 + (5 * CAST(rank() OVER (ORDER BY frequency) - 1 AS BIGINT)) DIV customers AS TINYINT) AS f_score,
+        CAST(1 + (5 * CAST(rank() OVER (ORDER BY monetary) - 1 AS BIGINT)) DIV customers AS TINYINT) AS m_score
     FROM aged
 )
 SELECT

@@ -25,7 +25,7 @@ _SIMPLE = {
 
 def new_table(settings: Settings, uri: str, schema: pa.Schema) -> Snapshot:
     """Return the state before a table's first commit; that commit then defines it."""
-    return Snapshot(place_of(settings, uri), -1, pa.schema([(each.name, each.type) for each in schema]), (), {})
+    return Snapshot(place_of(settings, uri), -1, pa.schema([(each.name, each.type) for each in schema]), (), {}, None)
 
 
 def definition(schema: pa.Schema) -> list[Action]:

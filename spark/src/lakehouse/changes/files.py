@@ -15,35 +15,41 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from lakehouse.changes.columns import COLUMNS
 from lakehouse.changes.log import Action, active_files
 from lakehouse.changes.place import Place, place_of
 from lakehouse.changes.statistics import statistics
 from lakehouse.settings import Settings
 
 FILE, ROW = "_file", "_row"
-# Of Parquet files, compressed: some ten times that in memory.
-MOST_BYTES = 64 << 20
+# Of Parquet files, compressed: on its way through driver and JVM a row takes some fifty times that.
+MOST_BYTES = 24 << 20
 _FEATURES = {"deletionVectors", "changeDataFeed", "appendOnly", "invariants", "timestampNtz"}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A table at one version: its files, which of their rows are deleted, and the schema that they are read in."""
+    """A table at one version: its files, which of their rows are deleted, and the schema that they are read in.
+
+    `table` is None before the first commit.
+    """
 
     place: Place
     version: int
     schema: pa.Schema
     files: tuple[Action, ...]
     deleted: Mapping[str, np.ndarray[Any, np.dtype[np.int64]]]
+    table: DeltaTable | None
 
     @property
     def rows(self) -> int:
         """Return how many rows the table has, by its log."""
         return sum(rows_of(add) for add in self.files)
 
-    def fits(self, rows: int) -> bool:
-        """Whether the driver takes the whole table: at most this many rows, and 64 MiB of files."""
-        return self.rows <= rows and sum(int(add["size"]) for add in self.files) <= MOST_BYTES
+    def fits(self, rows: int, columns: Sequence[str] | None = None) -> bool:
+        """Whether the driver takes the whole table, or these columns: at most this many rows, and 24 MiB of files."""
+        share = len(columns) / len(self.schema) if columns is not None else 1.0
+        return self.rows <= rows and sum(int(add["size"]) for add in self.files) * share <= MOST_BYTES
 
     def read(self, columns: Sequence[str] | None = None, among: Mapping[str, pa.Array] | None = None) -> pa.Table:
         """Return rows with `_file` (index into `files`) and `_row`; `among` leaves rows whose columns are in the sets.
@@ -53,24 +59,45 @@ class Snapshot:
         parts = [self._read_file(index, columns, among or {}) for index in range(len(self.files))]
         return pa.concat_tables(parts) if parts else self.none(columns)
 
+    def keys(self, names: Sequence[str]) -> pa.Table:
+        """Return only these columns of every row, without places; they stay in memory for other readers."""
+        parts = []
+        for index, add in enumerate(self.files):
+            path = unquote(add["path"])
+            with self.place.open_file(path) as source:
+                file = pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=True)
+                table = pa.table({name: self._column(file, path, name) for name in names})
+                rows = self._live_rows(index, file)
+            parts.append(table if len(rows) == len(table) else table.take(rows))
+        return pa.concat_tables(parts) if parts else self.schema.empty_table().select(list(names))
+
     def none(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return a read that found no row."""
         empty = self.schema.empty_table().select(list(columns) if columns is not None else self.schema.names)
         return self._with_places(empty, 0, np.arange(0))
 
     def _read_file(self, index: int, columns: Sequence[str] | None, among: Mapping[str, pa.Array]) -> pa.Table:
-        add = self.files[index]
+        path = unquote(self.files[index]["path"])
         wanted = list(columns) if columns is not None else self.schema.names
-        with self.place.open_file(unquote(add["path"])) as source:
+        with self.place.open_file(path) as source:
             file = pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=True)
             rows = self._live_rows(index, file)
             for name, values in among.items():
-                column = read_columns(file, [name], self.schema).column(name).take(rows)
-                rows = rows[pc.is_in(column, value_set=values).to_numpy(zero_copy_only=False)]
+                column = self._column(file, path, name)
+                alike = column if column.type == values.type else column.cast(values.type)
+                rows = rows[pc.is_in(alike, value_set=values).to_numpy(zero_copy_only=False)[rows]]
                 if not len(rows):
                     return self.none(columns)
-            table = read_columns(file, wanted, self.schema)
-        return self._with_places(table if len(rows) == table.num_rows else table.take(rows), index, rows)
+            kept = {name: self._column(file, path, name) for name in wanted if name in among}
+            others = read_columns(file, [name for name in wanted if name not in among], self.schema)
+        table = pa.table({name: kept[name] if name in kept else others.column(name) for name in wanted})
+        return self._with_places(table if len(rows) == len(table) else table.take(rows), index, rows)
+
+    def _column(self, file: pq.ParquetFile, path: str, name: str) -> pa.ChunkedArray:
+        """Return a column that rows are looked for by, from memory where another table has looked through it."""
+        kind = self.schema.field(name).type
+        address = f"{self.place.uri}/{path}"
+        return COLUMNS.get(address, name, kind, lambda: read_columns(file, [name], self.schema).column(name))
 
     def _live_rows(self, index: int, file: pq.ParquetFile) -> np.ndarray[Any, np.dtype[np.int64]]:
         rows = np.arange(file.metadata.num_rows)
@@ -113,7 +140,7 @@ def snapshot(settings: Settings, table: DeltaTable, uri: str) -> Snapshot:
     place, version = place_of(settings, uri), table.version()
     files = tuple(active_files(place, version))
     deleted = _deleted(table) if any("deletionVector" in add for add in files) else {}
-    return Snapshot(place, version, arrow_schema(table), files, deleted)
+    return Snapshot(place, version, arrow_schema(table), files, deleted, table)
 
 
 def arrow_schema(table: DeltaTable) -> pa.Schema:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from lakehouse.changes.definition import definition
 from lakehouse.changes.feed import CHANGE_TYPE
@@ -16,6 +17,12 @@ from lakehouse.changes.files import FILE, ROW, Snapshot, rows_of, write_file
 from lakehouse.changes.log import Action, create_entry
 from lakehouse.changes.statistics import loosened
 from lakehouse.changes.vectors import write_vectors
+from lakehouse.errors import StateError
+from lakehouse.log import get_logger
+
+log = get_logger(__name__)
+# As often as Spark does.
+_CHECKPOINT_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,10 @@ class Change:
 def commit_change(snapshot: Snapshot, change: Change, commit: Commit) -> int:
     """Commit a change on top of `snapshot` and return the new version; the first one of a new table defines it.
 
-    Raises StateError, with nothing committed, where the table has a newer version than the snapshot.
+    Raises StateError, with nothing committed, where the table has a newer version than the snapshot, or the
+    application has committed this number before.
     """
+    _need_new(snapshot, commit)
     if len(change.updated) != len(change.before):
         raise ValueError(f"{len(change.updated)} new states for {len(change.before)} old ones")
     schema, place, now = snapshot.schema, snapshot.place, int(time.time() * 1000)
@@ -65,8 +74,32 @@ def commit_change(snapshot: Snapshot, change: Change, commit: Commit) -> int:
     info = _info(snapshot, change, commit, now)
     mark = {"txn": {"appId": commit.application, "version": commit.number, "lastUpdated": now}}
     defined = definition(schema) if snapshot.version < 0 else []
-    create_entry(place, snapshot.version + 1, [info, *defined, mark, *actions])
-    return snapshot.version + 1
+    version = snapshot.version + 1
+    create_entry(place, version, [info, *defined, mark, *actions])
+    if version % _CHECKPOINT_EVERY == 0:
+        _checkpoint(snapshot)
+    return version
+
+
+def _need_new(snapshot: Snapshot, commit: Commit) -> None:
+    done = snapshot.table.transaction_version(commit.application) if snapshot.table is not None else None
+    if done is not None and done >= commit.number:
+        raise StateError(
+            f"the commit {commit.application} {commit.number} is there already: another attempt made it.",
+            where=snapshot.place.uri,
+            remedy="run again; nothing of this run is in the table.",
+        )
+
+
+def _checkpoint(snapshot: Snapshot) -> None:
+    """Sum up the log, so that readers need not begin at its first entry; the table is whole without it."""
+    if snapshot.table is None:
+        return
+    try:
+        snapshot.table.update_incremental()
+        snapshot.table.create_checkpoint()
+    except (DeltaError, OSError) as error:
+        log.warning("no checkpoint", table=snapshot.place.uri, error=str(error))
 
 
 def _shaped(rows: pa.Table, schema: pa.Schema) -> pa.Table:

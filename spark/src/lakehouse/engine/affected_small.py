@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from lakehouse.changes.feed import NotReadable, changed_rows
 from lakehouse.changes.files import FILE, ROW, Snapshot
 from lakehouse.changes.query import query, quote
 from lakehouse.specs import Incremental, Lookup
+from lakehouse.specs.expressions import names_in_select
 
 if TYPE_CHECKING:
     from lakehouse.engine.gold import Work
@@ -21,6 +23,7 @@ class Inputs:
 
     def __init__(self, work: Work) -> None:
         self.work, self.most = work, work.context.settings.small_batch_rows
+        self._spoken_of = names_in_select(str(work.table.sql))
         self._open: dict[str, Snapshot] = {}
 
     def snapshot(self, name: str) -> Snapshot:
@@ -34,11 +37,8 @@ class Inputs:
     def need_few(self) -> None:
         """Raise NotReadable where an input has more rows than the driver takes."""
         for name in self.work.now.versions:
-            self._need_few(name)
-
-    def _need_few(self, name: str) -> None:
-        if not self.snapshot(name).fits(self.most):
-            raise NotReadable(f"{name} has {self.snapshot(name).rows} rows")
+            if not self.snapshot(name).fits(self.most):
+                raise NotReadable(f"{name} has {self.snapshot(name).rows} rows")
 
     def changes(self, name: str, columns: list[str]) -> pa.Table:
         """Return these columns of the rows that changed since the table was made, images before and after alike."""
@@ -48,14 +48,19 @@ class Inputs:
         return changed_rows(there.place, there.schema, first, now, columns)
 
     def rows(self, name: str, among: dict[str, pa.Array] | None = None) -> pa.Table:
-        """Return an input's rows whose columns are in the sets, or all of them."""
+        """Return an input's rows whose columns are in the sets, or all of them; only columns that the SQL speaks of."""
         there = self.snapshot(name)
-        if among is None:
-            self._need_few(name)
-        found = there.read(among=among).drop_columns([FILE, ROW])
+        columns = self._columns(there, among or {})
+        if among is None and not there.fits(self.most, columns):
+            raise NotReadable(f"{name} has {there.rows} rows")
+        found = there.read(columns, among=among).drop_columns([FILE, ROW])
         if found.num_rows > self.most:
             raise NotReadable(f"{found.num_rows} rows of {name} are affected")
         return found
+
+    def _columns(self, there: Snapshot, among: Mapping[str, pa.Array]) -> list[str]:
+        spoken_of = self._spoken_of
+        return [name for name in there.schema.names if spoken_of is None or name.lower() in spoken_of or name in among]
 
 
 def needed(found: Snapshot | None) -> Snapshot:

@@ -111,7 +111,9 @@ def _gone(table: Table, block: Silver, context: Context, url: str, window: Windo
     if silver is None:
         return []
     schema, name = block.source.split(".")
-    live = live_keys(silver, context.lake.open(context.lake.quarantine(table)), table.key)
+    found = context.snapshot(context.lake.of(table))
+    keys = found.keys(table.key) if found is not None else silver.scan(columns=list(table.key))
+    live = live_keys(keys, context.lake.open(context.lake.quarantine(table)), table.key)
     return missing_keys(
         live,
         lambda: bucket_counts(url, schema, name, table.key, block.watermark, window.high),

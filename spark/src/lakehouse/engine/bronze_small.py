@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -39,6 +40,7 @@ def write_small(table: Table, plan: Plan, context: Context, result: TableResult)
     for name, value in (("_run_id", context.run_id), ("_ingested_at", context.started), ("_source", origin)):
         both = both.append_column(name, _constant(value, both.num_rows, held.schema.field(name).type))
     ledger = Ledger(rows_in=both.num_rows, inserted=rows.num_rows, deleted=marks.num_rows)
+    result = replace(result, ledger=ledger, rows_out=both.num_rows)
     with context.phase("write"):
         commit = context.commit(plan.application, micros(plan.window.high), result)
         return ledger, commit_change(held, Change.appending(both, held), commit)

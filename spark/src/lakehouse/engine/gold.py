@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
@@ -89,7 +89,7 @@ class Work:
         """Return all rows that the table should have, made from all of its inputs."""
         block = self.table.block
         if isinstance(block, Full):
-            return self.full(block)
+            return self.full(block, self.read)
         if isinstance(block, Scd2):
             made = versions(self.sql({block.changes_of: self.read(block.changes_of)}), block)
             return made.unionByName(unknown_member(self.table, made))
@@ -100,9 +100,9 @@ class Work:
             rows = resolve(rows, lookup, self.read(lookup.dimension), small=False)
         return rows
 
-    def full(self, block: Full) -> DataFrame:
+    def full(self, block: Full, view: Callable[[str], DataFrame]) -> DataFrame:
         """Return all rows of a table that is computed whole, the unknown member among them."""
-        rows = self.sql({name: self.read(name) for name in self.table.inputs})
+        rows = self.sql({name: view(name) for name in self.table.inputs})
         if block.surrogate is None:
             return rows
         natural = [name for name in natural_key(self.table) if name in rows.columns]

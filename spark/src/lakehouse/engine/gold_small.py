@@ -87,7 +87,14 @@ class Rebuild:
     def _full(self, block: Full) -> tuple[pa.Table, pa.Table]:
         if not self.table.fits(self.inputs.most):
             raise NotReadable(f"the table has {self.table.rows} rows")
-        return self._arrow(self.work.full(block)), self.table.read()
+        return self._arrow(self.work.full(block, self._view)), self.table.read()
+
+    def _view(self, name: str) -> DataFrame:
+        """Return an input whole: from the driver, or by Spark where it is large."""
+        try:
+            return self._frame(self.inputs.rows(name))
+        except NotReadable:
+            return self.work.read(name)
 
     def _table_or_new(self, schema: pa.Schema) -> Snapshot:
         context = self.work.context

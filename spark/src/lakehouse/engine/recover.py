@@ -13,24 +13,21 @@ from lakehouse.lake.notes import last_note
 def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -> bool:
     """Write the SUCCESS row of a table's newest commit where the audit has none; return whether one was missing.
 
-    The commit knows what it wrote, not what it left out: unchanged, stale and rejected rows of that run stay unknown,
-    and the row says so.
+    A commit by the driver carries the whole ledger. One by Spark knows what it wrote, not what it left out:
+    unchanged, stale and rejected rows of that run stay unknown, and the row says so.
     """
     note = last_note(lake, uri)
     if note is None or note.run_id == found_by or audit.is_recorded(table, note.version):
         return False
-    ledger = Ledger(
-        rows_in=note.inserted + note.updated + note.deleted,
-        inserted=note.inserted,
-        updated=note.updated,
-        deleted=note.deleted,
-    )
+    written = note.inserted + note.updated + note.deleted
+    known = note.result.ledger.rows_in >= written > 0
+    made_up = Ledger(rows_in=written, inserted=note.inserted, updated=note.updated, deleted=note.deleted)
     result = replace(
         note.result,
-        ledger=ledger,
-        rows_out=ledger.rows_in,
+        ledger=note.result.ledger if known else made_up,
+        rows_out=written,
         version_written=note.version,
-        note="from the commit alone: rows that were not written are not counted",
+        note="" if known else "from the commit alone: rows that were not written are not counted",
     )
     audit.record_found(note.run_id, note.attempt, result, note.committed_at, found_by)
     return True

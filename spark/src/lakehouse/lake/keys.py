@@ -7,6 +7,7 @@ in any part: only buckets of keys whose counts differ are read from the source.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import duckdb
 from deltalake import DeltaTable
@@ -18,14 +19,16 @@ SEPARATOR = "\x1f"
 Keys = duckdb.DuckDBPyConnection
 
 
-def live_keys(silver: DeltaTable | None, quarantine: DeltaTable | None, key: Sequence[str]) -> Keys:
-    """Return a DuckDB connection whose table `live` holds every key (joined text) that is not known to be deleted."""
+def live_keys(silver: Any, quarantine: DeltaTable | None, key: Sequence[str]) -> Keys:
+    """Return a DuckDB connection whose table `live` holds every key (joined text) that is not known to be deleted.
+
+    `silver`: the key columns of the Silver table's rows, as an Arrow table or stream.
+    """
     connection = duckdb.connect(config={"threads": "2"})
     connection.execute("CREATE TABLE live (key VARCHAR)")
-    if silver is not None:
-        connection.register("silver", silver.scan(columns=list(key)))
-        joined = " || chr(31) || ".join(f'"{name}"::VARCHAR' for name in key)
-        connection.execute(f"INSERT INTO live SELECT {joined} FROM silver")
+    connection.register("silver", silver)
+    joined = " || chr(31) || ".join(f'"{name}"::VARCHAR' for name in key)
+    connection.execute(f"INSERT INTO live SELECT {joined} FROM silver")
     if quarantine is not None:
         connection.register("held", quarantine.scan(columns=["key", "status"]))
         connection.execute(

@@ -86,6 +86,19 @@ def output_of_select(text: str) -> list[str]:
     return list(names)
 
 
+def names_in_select(text: str) -> set[str] | None:
+    """Return all names that a SELECT speaks of, in lower case, its columns among them.
+
+    None where it takes columns without their names: by `*`, or by a natural join.
+    """
+    tree = _parse(text)
+    if any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star)):
+        return None
+    if any(join.args.get("method") == "NATURAL" for join in tree.find_all(exp.Join)):
+        return None
+    return {name.name.lower() for name in tree.find_all(exp.Identifier)}
+
+
 def carried_columns(text: str) -> dict[str, str]:
     """Return the output columns of a SELECT that are a column of its table unchanged: output name to column name.
 

@@ -1,0 +1,40 @@
+"""Columns that were read once are not read again, and never held beyond the limit."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from lakehouse.changes.columns import Columns
+
+
+def column(value: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array([value] * 100, pa.int64())])
+
+
+def test_what_was_read_is_held_and_the_least_used_goes_first():
+    loaded: list[str] = []
+
+    def read(held: Columns, file: str) -> int:
+        def load() -> pa.ChunkedArray:
+            loaded.append(file)
+            return column(int(file))
+
+        return held.get(file, "key", pa.int64(), load)[0].as_py()
+
+    held = Columns(most_bytes=4 * 800)
+    assert [read(held, file) for file in "123412"] == [1, 2, 3, 4, 1, 2]
+    assert loaded == list("1234")
+    assert [read(held, file) for file in "5123"] == [5, 1, 2, 3]
+    assert loaded == list("123453")
+
+
+def test_a_column_in_another_type_is_another_column():
+    held = Columns()
+    assert held.get("f", "key", pa.int64(), lambda: column(1)).type == pa.int64()
+    assert held.get("f", "key", pa.int32(), lambda: column(1).cast(pa.int32())).type == pa.int32()
+
+
+def test_a_column_too_large_to_be_held_is_still_read():
+    held = Columns(most_bytes=800)
+    assert held.get("f", "key", pa.int64(), lambda: column(1))[0].as_py() == 1
+    assert held.get("f", "key", pa.int64(), lambda: column(2))[0].as_py() == 2
