@@ -34,7 +34,9 @@ RANDOM: Mapping[str, Callable[[], str]] = {
     "postgres_password": _password,
     "airflow_password": _password,
     "airflow_secret": lambda: secrets.token_urlsafe(64),
+    "airflow_jwt_secret": lambda: secrets.token_urlsafe(64),
     "airflow_fernet_key": _fernet_key,
+    "spark_secret": lambda: secrets.token_urlsafe(48),
 }
 
 
