@@ -42,8 +42,8 @@ down: $(PACKAGE) ## stop what `make up` or `make demo` started; data stays
 install: $(PACKAGE) $(JARS) ## Python packages into .venv, jars into spark/jars
 
 .PHONY: init
-init: $(PACKAGE) ## write random secrets into .env, where none are yet
-	@$(BIN)/python -m lakehouse.stack.environment
+init: ## write random secrets into .env, where none are yet; any Python 3 will do
+	@PYTHONPATH=spark/src $(or $(wildcard $(BIN)/python),python3) -m lakehouse.stack.environment
 
 .PHONY: doctor
 doctor: $(PACKAGE) ## look for what would keep the platform from running
@@ -59,10 +59,11 @@ test-fast: install ## the tests that need no JVM and no stack
 	@$(BIN)/pytest -q -m "not spark and not stack and not slow"
 
 .PHONY: lint
-lint: $(PACKAGE) ## ruff and mypy
+lint: $(PACKAGE) ## ruff, mypy and hadolint
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/hadolint spark/Dockerfile tests/compose/bases/*/Dockerfile
 
 .PHONY: datacontract
 datacontract: $(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION) ## datacontract-cli in an environment of its own: its lint of our contracts is a test

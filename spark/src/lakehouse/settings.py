@@ -123,7 +123,8 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="Encrypts Airflow's stored connections, made by `make init`."
     )
     spark_secret: SecretStr = Field(
-        default=SecretStr(""), description="What master, worker and drivers in containers know each other by, made by `make init`."
+        default=SecretStr(""),
+        description="What master, worker and drivers in containers know each other by, made by `make init`.",
     )
 
     @field_validator("lake")
