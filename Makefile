@@ -24,7 +24,7 @@ JARS := spark/jars/.gathered-$(call digest,spark/pom.xml $(shell find spark/src/
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: install init ## the whole pipeline on an embedded Postgres and a local folder
@@ -57,6 +57,11 @@ test: install lint ## all tests
 .PHONY: test-fast
 test-fast: install ## the tests that need no JVM and no stack
 	@$(BIN)/pytest -q -m "not spark and not stack and not slow"
+
+# Docker's packages, images and builds are kept in ~/.cache/lakehouse/compose; nothing is installed, nothing keeps running.
+.PHONY: test-compose
+test-compose: install lint ## docker-compose.yaml run for real, with an engine of its own where none answers
+	@LAKEHOUSE_TEST_COMPOSE=1 $(BIN)/pytest -q tests/unit/test_compose_file.py tests/compose
 
 .PHONY: lint
 lint: $(PACKAGE) ## ruff, mypy and hadolint

@@ -54,8 +54,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], *, timeout: floa
 @contextmanager
 def engine(cache: Path) -> Iterator[Engine]:
     """Hold an engine with compose v2 and buildx; raises NoEngine where none answers and none can be started."""
-    if _answers(os.environ):
-        yield Engine(dict(os.environ), ours=False)
+    if _answers(_plain(), "info", "compose", "buildx"):
+        yield Engine(_plain(), ours=False)
         return
     environment = _environment(fetched(cache), cache)
     daemon = _start(environment, cache)
@@ -64,6 +64,18 @@ def engine(cache: Path) -> Iterator[Engine]:
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(STOP_SECONDS)
+
+
+def client(cache: Path) -> Engine:
+    """Return `docker` with compose v2, whether or not an engine answers; raises NoEngine where it cannot be had."""
+    if _answers(_plain(), "compose"):
+        return Engine(_plain(), ours=False)
+    return Engine(_environment(fetched(cache), cache), ours=False)
+
+
+def _plain() -> dict[str, str]:
+    """This process's environment without settings: those of a project are in its env file."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
 
 
 def mirror() -> tuple[str, str]:
@@ -136,7 +148,7 @@ def _link(root: Path) -> None:
 def _environment(root: Path, cache: Path) -> dict[str, str]:
     path = [f"{root}/usr/bin", f"{root}/usr/sbin", os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
     return {
-        **os.environ,
+        **_plain(),
         "PATH": os.pathsep.join(path),
         "LD_LIBRARY_PATH": f"{root}/{LIBRARIES}",
         "XTABLES_LIBDIR": f"{root}/{LIBRARIES}/xtables",
@@ -156,7 +168,7 @@ def _start(environment: Mapping[str, str], cache: Path) -> subprocess.Popen[byte
             env=dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(environment):
+    while not _answers(environment, "info"):
         if daemon.poll() is not None or time.monotonic() > deadline:
             daemon.kill()
             daemon.wait()
@@ -166,10 +178,11 @@ def _start(environment: Mapping[str, str], cache: Path) -> subprocess.Popen[byte
     return daemon
 
 
-def _answers(environment: Mapping[str, str]) -> bool:
-    for words in (["info", "--format", "{{.ServerVersion}}"], ["compose", "version"], ["buildx", "version"]):
+def _answers(environment: Mapping[str, str], *parts: str) -> bool:
+    words = {"info": ["info", "--format", "{{.ServerVersion}}"]}
+    for part in parts:
         try:
-            run(["docker", *words], environment, timeout=20)
+            run(["docker", *words.get(part, [part, "version"])], environment, timeout=20)
         except (OSError, RuntimeError, subprocess.TimeoutExpired):
             return False
     return True
