@@ -1,7 +1,7 @@
 """The images that docker-compose.yaml names but does not build: pulled, or made here under the same tags.
 
-Without a registry a stand-in is made of Debian's packages, or of the MinIO that the native stack builds; the compose
-file is the same. An image that is there is never replaced, unless it is an older stand-in of ours.
+Without a registry a stand-in is made of Debian's packages, Maven's jars, or the MinIO that the native stack builds; the
+compose file is the same. An image that is there is never replaced, unless it is an older stand-in of ours.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ class Base:
 
 
 def provide(engine: Engine, tags: Mapping[str, str], minio: Callable[[], Path], say: Callable[[str], None]) -> None:
-    """See that every image is there; `tags` names them by python, postgres and minio, `minio` returns the program."""
+    """See that every image is there; `tags` names them by folder below bases/, `minio` returns the program."""
     fills: dict[str, Callable[[Engine, Path], None]] = {
         "python": _python,
         "postgres": _postgres,
         "minio": lambda _, context: shutil.copy(minio(), context / "minio"),
+        "kafka": _kafka,
     }
     for name, fill in fills.items():
         base = Base(name, tags[name], fill)
@@ -90,6 +91,12 @@ def _postgres(engine: Engine, context: Path) -> None:
     no_cluster = 'echo create_main_cluster=false > "$1/etc/postgresql-common/createcluster.conf"'
     hook = f'--essential-hook=mkdir -p "$1/etc/postgresql-common" && {no_cluster}'
     _bootstrap(engine, context, "trixie", "postgresql-17", hook)
+
+
+def _kafka(engine: Engine, context: Path) -> None:
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+    options = ["-DincludeScope=runtime", f"-DoutputDirectory={context}/jars"]
+    run(["mvn", "-B", "-q", "-f", str(context / "pom.xml"), goal, *options], engine.environment)
 
 
 def _bootstrap(engine: Engine, context: Path, release: str, packages: str, *more: str) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import duckdb
 import psycopg2
 import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
 
 from lakehouse.settings import Settings
 from lakehouse.source.simulate import simulate
@@ -176,6 +178,20 @@ def drivers(platform: Any) -> list[Any]:
 def healthy(platform: Any) -> set[str]:
     found = platform.services().items()
     return {name for name, each in found if each["State"].get("Health", {}).get("Status") == "healthy"}
+
+
+def test_kafka_of_the_profile_streaming_keeps_a_message_over_a_kill(platform: Any) -> None:
+    """Its page is not started: no stand-in can be made of its image."""
+    platform.compose("up", "--detach", "--wait", "--no-build", "kafka")
+    servers = f"127.0.0.1:{platform.ports['KAFKA']}"
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        admin.create_topics([NewTopic("reviews", num_partitions=1, replication_factor=1)])
+    with closing(KafkaProducer(bootstrap_servers=servers, acks="all")) as producer:
+        producer.send("reviews", b"five stars").get(timeout=30)
+    platform.kill("kafka")
+    options = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 30_000}
+    with closing(KafkaConsumer("reviews", bootstrap_servers=servers, **options)) as consumer:
+        assert next(iter(consumer)).value == b"five stars"
 
 
 def test_no_container_was_out_of_memory_and_none_came_near(platform: Any, say: Callable[[str], None]) -> None:

@@ -91,7 +91,8 @@ def test_every_variable_stands_in_env_example_with_the_same_default():
 def test_images_have_full_versions_equal_to_those_of_the_native_parts():
     pom = ROOT / "spark" / "pom.xml"
     assert tag("postgres") == f"postgres:{pom_property(pom, 'postgres.version').removesuffix('.0')}"
-    assert tag("kafka") == "apache/kafka:4.2.1"
+    stand_in = (ROOT / "tests" / "compose" / "bases" / "kafka" / "pom.xml").read_text()
+    assert f"<artifactId>kafka_2.13</artifactId><version>{tag('kafka').rpartition(':')[2]}</version>" in stand_in
     for service in ("postgres", "minio", "kafka", "kafka-ui"):
         assert re.search(r":(v?\d+\.\d+(\.\d+)?|RELEASE\.[\dTZ-]+)$", tag(service)), service
     base = FILE["x-build"]["args"]["PYTHON_IMAGE"]
