@@ -7,6 +7,7 @@ Debian 13 has the engine; everything else comes from the machine's own release.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ LIBRARIES = "usr/lib/x86_64-linux-gnu"
 IPTABLES = ("iptables", "ip6tables", "iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore")
 START_SECONDS = 30
 STOP_SECONDS = 60
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 class NoEngine(Exception):
@@ -58,12 +60,13 @@ def engine(cache: Path) -> Iterator[Engine]:
         yield Engine(_plain(), ours=False)
         return
     environment = _environment(fetched(cache), cache)
-    daemon = _start(environment, cache)
-    try:
-        yield Engine(environment, ours=True)
-    finally:
-        daemon.send_signal(signal.SIGTERM)
-        daemon.wait(STOP_SECONDS)
+    with _network_as_it_was(environment, cache):
+        daemon = _start(environment, cache)
+        try:
+            yield Engine(environment, ours=True)
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(STOP_SECONDS)
 
 
 def client(cache: Path) -> Engine:
@@ -176,6 +179,31 @@ def _start(environment: Mapping[str, str], cache: Path) -> subprocess.Popen[byte
             raise NoEngine(f"dockerd does not start here: {said} ({log})")
         time.sleep(0.2)
     return daemon
+
+
+@contextmanager
+def _network_as_it_was(environment: Mapping[str, str], cache: Path) -> Iterator[None]:
+    """Take away what a daemon leaves in the kernel: its bridge, its filters, forwarding, and a mounted namespace."""
+    forwarding, bridge = FORWARDING.read_text(), Path("/sys/class/net/docker0")
+    had_bridge, policy = bridge.exists(), _policy(run(["iptables-save"], environment))
+    try:
+        yield
+    finally:
+        rules = run(["iptables-save"], environment)
+        kept = [line for line in rules.splitlines() if not re.search(r"DOCKER|docker0|br-[0-9a-f]{12}", line)]
+        text = "\n".join([*kept, ""]).replace(_policy(rules), policy)
+        subprocess.run(["iptables-restore"], env=dict(environment), input=text, text=True, check=True)
+        FORWARDING.write_text(forwarding)
+        if bridge.exists() and not had_bridge:
+            run(["ip", "link", "delete", "docker0"], environment)
+        run(["umount", f"{cache}/exec/netns/default"], environment, check=False)
+        shutil.rmtree(cache / "exec", ignore_errors=True)
+
+
+def _policy(rules: str) -> str:
+    """Return what `iptables-save` says of packets that are passed on and match no rule."""
+    found = re.search(r"^:FORWARD (ACCEPT|DROP)", rules, re.MULTILINE)
+    return found[0] if found else ":FORWARD ACCEPT"
 
 
 def _answers(environment: Mapping[str, str], *parts: str) -> bool:

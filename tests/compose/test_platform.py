@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +37,12 @@ LASTING = {
 ONCE = {"minio-folder", "minio-init", "airflow-init"}
 MIB = 2**20
 ROOT = Path(__file__).parents[2]
+# A driver as the jobs start it; it stays long enough for another to come.
+DRIVER = (
+    "import time; from lakehouse.engine.session import start_session; from lakehouse.settings import load_settings;"
+    "from lakehouse.specs.pipeline import Spark; session = start_session(load_settings(), Spark(), 'a driver');"
+    "rows = session.range(5).count(); time.sleep(8); print(rows)"
+)
 
 
 def test_compose_takes_the_file_with_an_engine_or_without(client: Any, tmp_path: Any) -> None:
@@ -100,20 +107,21 @@ def test_no_process_of_a_container_has_root_or_a_capability(platform: Any, servi
     assert "0" not in {value for name, value in values if name == "Uid:"}
 
 
+def test_two_drivers_beside_each_other_both_get_their_cores(platform: Any, eventually: Any) -> None:
+    with ThreadPoolExecutor() as pool:
+        drivers = [pool.submit(platform.execute, "airflow-scheduler", "python", "-c", DRIVER) for _ in range(2)]
+        eventually(lambda: [each["cores"] for each in applications(platform)["activeapps"]] == [2, 2], 60, "no room")
+        assert [driver.result().split()[-1] for driver in drivers] == ["5", "5"]
+
+
 def test_spark_takes_no_driver_that_does_not_know_the_secret(platform: Any) -> None:
-    """The very same driver, with its properties and without them: one gets an application, the other none."""
-    script = (
-        "from pyspark.sql import SparkSession as S; b = S.builder.master('spark://spark-master:7077')"
-        ".config('spark.driver.host', 'airflow-scheduler').config('spark.driver.bindAddress', '0.0.0.0')"
-        ".config('spark.cores.max', '1').config('spark.executor.memory', '512m');"
-        "print(b.getOrCreate().range(5).count())"
-    )
-    asked = f'timeout 40 python -c "{script}" 2>/dev/null; true'
-    assert platform.execute("airflow-scheduler", "sh", "-c", asked).split()[-1:] == ["5"]
-    before = len(json.loads(platform.page("/json/").text)["completedapps"])
-    stranger = f"SPARK_CONF_DIR=/tmp {asked}"
-    assert platform.execute("airflow-scheduler", "sh", "-c", stranger).split() == []
-    now = json.loads(platform.page("/json/").text)
+    """The driver of the test above, without the file that holds the secret: it gets no application."""
+    before = len(applications(platform)["completedapps"])
+    assert before >= 2
+    stranger = ["env", "SPARK_CONF_DIR=/tmp", "timeout", "30", "python", "-c", DRIVER]
+    with pytest.raises(RuntimeError, match=r"ended with 124"):
+        platform.execute("airflow-scheduler", *stranger)
+    now = applications(platform)
     assert (len(now["completedapps"]), now["activeapps"]) == (before, [])
 
 
@@ -171,8 +179,9 @@ def test_a_kill_in_the_middle_of_a_run_ends_in_the_right_tables(
     eventually(lambda: healthy(platform) == LASTING, 120, "not every container is healthy")
 
 
-def drivers(platform: Any) -> list[Any]:
-    return list(json.loads(platform.page("/json/").text)["activeapps"])
+def applications(platform: Any) -> dict[str, list[Any]]:
+    """What Spark's master knows of drivers: active and completed ones."""
+    return dict(json.loads(platform.page("/json/").text))
 
 
 def healthy(platform: Any) -> set[str]:
