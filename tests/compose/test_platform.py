@@ -109,8 +109,10 @@ def test_no_process_of_a_container_has_root_or_a_capability(platform: Any, servi
 
 def test_two_drivers_beside_each_other_both_get_their_cores(platform: Any, eventually: Any) -> None:
     with ThreadPoolExecutor() as pool:
-        drivers = [pool.submit(platform.execute, "airflow-scheduler", "python", "-c", DRIVER) for _ in range(2)]
-        eventually(lambda: [each["cores"] for each in applications(platform)["activeapps"]] == [2, 2], 60, "no room")
+        drivers = [
+            pool.submit(platform.execute, "airflow-scheduler", "python", "-c", DRIVER, timeout=200) for _ in range(2)
+        ]
+        eventually(lambda: [each["cores"] for each in applications(platform)["activeapps"]] == [2, 2], 150, "no room")
         assert [driver.result().split()[-1] for driver in drivers] == ["5", "5"]
 
 
