@@ -102,6 +102,8 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
         count = count_window(connection, block.source, block.watermark, window.low, window.high)
     need_watermarks(table, block, count)
     gone = _gone(table, block, context, url, window) if block.deletes == "key-scan" and window.moves and state else []
+    # A commit that moves no horizon is told apart by the run, not by the table.
+    application = application if window.moves else f"{application}:{context.run_id}"
     return Plan(block, uri, application, state, window, count, found, drift, gone)
 
 
@@ -135,14 +137,12 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
         rows = rows.unionByName(marks)
     source = f"{context.catalog.pipeline.connection}:{plan.block.source}"
     rows = with_origin(rows, context.run_id, context.started, source)
-    # What was asked for moves no horizon: its commit is told apart by the run, not by the table.
-    application = plan.application if plan.window.moves else f"{plan.application}:{context.run_id}"
-    commit = context.commit(application, micros(plan.window.high), result)
+    commit = context.commit(plan.application, micros(plan.window.high), result)
     if any(each.kind == "widened" for each in plan.drift):
         _allow_widening(context, plan.uri)
     with context.phase("write"):
         delta.append(rows, plan.uri, commit, evolve=any(each.action == "evolve" for each in plan.drift))
-    _, written = context.lake.appended(plan.uri, application, commit.number)
+    _, written = context.lake.appended(plan.uri, plan.application, commit.number)
     read, marked = int(seen.get["rows"]), len(plan.gone)
     return Ledger(rows_in=read + marked, inserted=written - marked, deleted=marked, duplicate=read + marked - written)
 
