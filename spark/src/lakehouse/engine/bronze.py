@@ -68,19 +68,14 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
         except NotReadable as why:
             log.debug("Spark reads the window", table=name, why=str(why))
         else:
-            rows_out = ledger.inserted + ledger.deleted
-            return replace(
-                result, ledger=ledger, rows_out=rows_out, version_written=version, phases=dict(context.phases)
-            )
+            return replace(result.with_ledger(ledger), version_written=version, phases=dict(context.phases))
         ledger = _write(table, plan, context, result)
     state = context.lake.state(plan.uri, plan.application)
     if state and plan.state and state.version == plan.state.version:
         told = note or "all of it is held already"
         return replace(result, status="SKIPPED", ledger=ledger, note=told, phases=dict(context.phases))
     return replace(
-        result,
-        ledger=ledger,
-        rows_out=ledger.inserted + ledger.deleted,
+        result.with_ledger(ledger),
         version_written=state.version if state else None,
         phases=dict(context.phases),
     )

@@ -88,11 +88,6 @@ class Context:
             table.load_as_version(version)
         return snapshot(self.settings, table, uri)
 
-    def rows_at(self, uri: str, version: int) -> int:
-        """Return how many rows a plain table had at a version; 0 before its first."""
-        found = self.snapshot(uri, version) if version >= 0 else None
-        return found.rows if found is not None else 0
-
     def frame(self, uri: str) -> DataFrame:
         """Return a table as a frame: its rows travel with the plan where they are few."""
         found = self.snapshot(uri)

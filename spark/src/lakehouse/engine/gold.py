@@ -170,7 +170,7 @@ def _run_small(work: Work, rebuild: Rebuild, result: TableResult) -> TableResult
     context = work.context
     ledger, change = compare(rebuild)
     ledger.check(work.table.full_name)
-    result = replace(result, ledger=ledger, rows_out=ledger.inserted + ledger.updated + ledger.deleted)
+    result = result.with_ledger(ledger)
     if not result.rows_out and work.before == work.now:
         return replace(result, version_written=rebuild.table.version, phases=dict(context.phases))
     with context.phase("write"):
@@ -197,9 +197,7 @@ def _run_large(work: Work, result: TableResult) -> TableResult:
     ledger.check(table.full_name)
     state = context.lake.state(work.uri, f"gold:{table.name}")
     return replace(
-        result,
-        ledger=ledger,
-        rows_out=ledger.inserted + ledger.updated + ledger.deleted,
+        result.with_ledger(ledger),
         version_written=state.version if state else None,
         phases=dict(context.phases),
     )
@@ -215,7 +213,7 @@ def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit
     if desired is not None and held is not None:
         small = work.context.settings.small_batch_rows
         ledger = apply(shaped(desired, table), held, work.uri, table.key, commit, table.full_name, small)
-    if work.before != work.now and not ledger.inserted + ledger.updated + ledger.deleted:
+    if work.before != work.now and not ledger.written:
         delta.append(work.held.limit(0), work.uri, commit)
     return ledger
 

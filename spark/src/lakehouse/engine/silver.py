@@ -44,8 +44,6 @@ def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | 
         return None
     if first and not bronze.fits(context.settings.small_batch_rows):
         return None
-    if bronze.rows - context.rows_at(context.lake.bronze(table), progress.consumed) > context.settings.small_batch_rows:
-        return None
     if first:
         return Batch(bronze.read().drop_columns([FILE, ROW]), bronze, None)
     try:
@@ -54,6 +52,8 @@ def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | 
         log.info("Spark reads the changes", table=table.full_name, why=str(error))
         return None
     _need_inserts_only(table, rows)
+    if rows.num_rows > context.settings.small_batch_rows:
+        return None
     return Batch(rows.drop_columns([CHANGE_TYPE]), bronze, silver)
 
 
