@@ -114,7 +114,12 @@ class Snapshot:
 def rows_of(add: Action) -> int:
     """Return how many rows of a file are in the table."""
     vector = add.get("deletionVector") or {}
-    return int(json.loads(add["stats"])["numRecords"]) - int(vector.get("cardinality", 0))
+    return stored_rows(add) - int(vector.get("cardinality", 0))
+
+
+def stored_rows(add: Action) -> int:
+    """Return how many rows a file holds, deleted ones among them."""
+    return int(json.loads(add["stats"])["numRecords"])
 
 
 def read_columns(file: pq.ParquetFile, names: Sequence[str], schema: pa.Schema) -> pa.Table:

@@ -25,10 +25,9 @@ from lakehouse.engine.reconcile import apply
 from lakehouse.engine.scd2 import surrogate_key, versions
 from lakehouse.errors import SpecError
 from lakehouse.lake import TableState
-from lakehouse.lake.inputs import Inputs, read_inputs, store_inputs
+from lakehouse.lake.inputs import Inputs, input_uri, read_inputs, store_inputs
 from lakehouse.log import get_logger
 from lakehouse.specs import Full, Incremental, Layer, Scd2, Table
-from lakehouse.specs.lint import find_input
 from lakehouse.specs.rules import quoted
 
 log = get_logger(__name__)
@@ -52,19 +51,26 @@ class Work:
 
     def location(self, name: str) -> str:
         """Return where an input lies; an SCD2 table reads the history of its Silver table."""
-        other = find_input(self.context.catalog.tables, self.table, name)
-        if other is None:
-            raise SpecError(f'no table is named "{name}".', where=self.table.full_name)
-        history = isinstance(self.table.block, Scd2)
-        return self.context.lake.history(other) if history else self.context.lake.of(other)
+        return input_uri(self.context.catalog, self.context.lake, self.table, name)
 
     def read(self, name: str) -> DataFrame:
         """Return an input at the version that this run is made from."""
         return delta.read(self.context.spark, self.location(name), self.now.versions[name])
 
     def changed(self, name: str) -> bool:
-        """Whether an input has a version that the table has not taken in."""
-        return self.before is None or self.now.versions[name] > self.before.versions.get(name, -1)
+        """Whether an input has changes that the table has not taken in."""
+        return name in self._changed
+
+    @cached_property
+    def _changed(self) -> set[str]:
+        since = self.before.versions if self.before else {}
+        return {
+            name
+            for name, version in self.now.versions.items()
+            if self.before is None
+            or name not in since
+            or self.context.has_changes(self.location(name), since[name] + 1, version)
+        }
 
     def changes(self, name: str) -> DataFrame:
         """Return the changed rows of an input since the table last took it in, before and after images alike."""
