@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -23,7 +24,7 @@ from lakehouse.log import get_logger
 from lakehouse.source.connect import reading
 from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
-from lakehouse.source.keys import bucket_counts, keys_in
+from lakehouse.source.keys import bucket_counts, keys_among
 from lakehouse.source.window import WindowCount, count_window
 from lakehouse.specs import Layer, Silver, Table
 
@@ -109,12 +110,12 @@ def _gone(table: Table, block: Silver, context: Context, url: str, window: Windo
         return []
     schema, name = block.source.split(".")
     found = context.snapshot(context.lake.of(table))
-    keys = found.keys(table.key) if found is not None else silver.scan(columns=list(table.key))
+    keys = found.keys(table.key) if found is not None else pa.table(silver.scan(columns=list(table.key)))
     live = live_keys(keys, context.lake.open(context.lake.quarantine(table)), table.key)
     return missing_keys(
         live,
         lambda: bucket_counts(url, schema, name, table.key, block.watermark, window.high),
-        lambda buckets: keys_in(url, schema, name, table.key, buckets),
+        lambda wanted: keys_among(url, schema, name, table.key, wanted),
     )
 
 
