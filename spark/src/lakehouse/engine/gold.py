@@ -17,6 +17,7 @@ from lakehouse.changes.write import Commit, commit_change
 from lakehouse.engine import delta
 from lakehouse.engine.affected import affected_keys, restricted
 from lakehouse.engine.context import Context
+from lakehouse.engine.drift import is_reshaped
 from lakehouse.engine.failures import translated
 from lakehouse.engine.gold_rows import natural_key, shaped, unknown_member
 from lakehouse.engine.gold_small import Rebuild, compare
@@ -46,8 +47,27 @@ class Work:
 
     @property
     def whole(self) -> bool:
-        """Whether the table is computed from all of its inputs: the first time, by order, or when its SQL changed."""
-        return self.before is None or self.context.options.full_refresh or self.before.definition != self.now.definition
+        """Whether the table is computed from all of its inputs.
+
+        The first time, by order, when its SQL or its columns changed, or those of an input.
+        """
+        if self.before is None or self.context.options.full_refresh or self.reshaped:
+            return True
+        return self.before.definition != self.now.definition or self._inputs_redefined
+
+    @cached_property
+    def reshaped(self) -> bool:
+        """Whether the contract has other columns than the table."""
+        return is_reshaped(self.table, self.context.lake.open(self.uri))
+
+    @cached_property
+    def _inputs_redefined(self) -> bool:
+        since = self.before.versions if self.before else {}
+        return any(
+            self.context.is_redefined(self.location(name), since[name] + 1, version)
+            for name, version in self.now.versions.items()
+            if name in since
+        )
 
     def location(self, name: str) -> str:
         """Return where an input lies; an SCD2 table reads the history of its Silver table."""
@@ -190,7 +210,7 @@ def _run_large(work: Work, result: TableResult) -> TableResult:
     desired: DataFrame | None
     held: DataFrame | None
     if work.whole:
-        desired, held = work.rows(), work.held if work.state else None
+        desired, held = work.rows(), work.held if work.state and not work.reshaped else None
     elif isinstance(table.block, Scd2):
         desired, held = _scd2(work, table.block)
     elif isinstance(table.block, Incremental):
@@ -213,7 +233,8 @@ def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit
     """Write what differs; where nothing does, a commit without rows says that the inputs have been taken in."""
     table, ledger = work.table, Ledger()
     if desired is not None and held is None:
-        delta.append(shaped(desired, table), work.uri, commit)
+        write = delta.append if work.state is None else delta.replace
+        write(shaped(desired, table), work.uri, commit)
         _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number)
         return Ledger(rows_in=inserted, inserted=inserted)
     if desired is not None and held is not None:
