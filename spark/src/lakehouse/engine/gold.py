@@ -17,6 +17,7 @@ from lakehouse.changes.write import Commit, commit_change
 from lakehouse.engine import delta
 from lakehouse.engine.affected import affected_keys, restricted
 from lakehouse.engine.context import Context
+from lakehouse.engine.drift import is_reshaped
 from lakehouse.engine.failures import translated
 from lakehouse.engine.gold_rows import natural_key, shaped, unknown_member
 from lakehouse.engine.gold_small import Rebuild, compare
@@ -25,10 +26,9 @@ from lakehouse.engine.reconcile import apply
 from lakehouse.engine.scd2 import surrogate_key, versions
 from lakehouse.errors import SpecError
 from lakehouse.lake import TableState
-from lakehouse.lake.inputs import Inputs, read_inputs, store_inputs
+from lakehouse.lake.inputs import Inputs, input_uri, read_inputs, store_inputs
 from lakehouse.log import get_logger
 from lakehouse.specs import Full, Incremental, Layer, Scd2, Table
-from lakehouse.specs.lint import find_input
 from lakehouse.specs.rules import quoted
 
 log = get_logger(__name__)
@@ -47,24 +47,50 @@ class Work:
 
     @property
     def whole(self) -> bool:
-        """Whether the table is computed from all of its inputs: the first time, by order, or when its SQL changed."""
-        return self.before is None or self.context.options.full_refresh or self.before.definition != self.now.definition
+        """Whether the table is computed from all of its inputs.
+
+        The first time, by order, when its SQL or its columns changed, or those of an input.
+        """
+        if self.before is None or self.context.options.full_refresh or self.reshaped:
+            return True
+        return self.before.definition != self.now.definition or self._inputs_redefined
+
+    @cached_property
+    def reshaped(self) -> bool:
+        """Whether the contract has other columns than the table."""
+        return is_reshaped(self.table, self.context.lake.open(self.uri))
+
+    @cached_property
+    def _inputs_redefined(self) -> bool:
+        since = self.before.versions if self.before else {}
+        return any(
+            self.context.is_redefined(self.location(name), since[name] + 1, version)
+            for name, version in self.now.versions.items()
+            if name in since
+        )
 
     def location(self, name: str) -> str:
         """Return where an input lies; an SCD2 table reads the history of its Silver table."""
-        other = find_input(self.context.catalog.tables, self.table, name)
-        if other is None:
-            raise SpecError(f'no table is named "{name}".', where=self.table.full_name)
-        history = isinstance(self.table.block, Scd2)
-        return self.context.lake.history(other) if history else self.context.lake.of(other)
+        return input_uri(self.context.catalog, self.context.lake, self.table, name)
 
     def read(self, name: str) -> DataFrame:
         """Return an input at the version that this run is made from."""
         return delta.read(self.context.spark, self.location(name), self.now.versions[name])
 
     def changed(self, name: str) -> bool:
-        """Whether an input has a version that the table has not taken in."""
-        return self.before is None or self.now.versions[name] > self.before.versions.get(name, -1)
+        """Whether an input has changes that the table has not taken in."""
+        return name in self._changed
+
+    @cached_property
+    def _changed(self) -> set[str]:
+        since = self.before.versions if self.before else {}
+        return {
+            name
+            for name, version in self.now.versions.items()
+            if self.before is None
+            or name not in since
+            or self.context.has_changes(self.location(name), since[name] + 1, version)
+        }
 
     def changes(self, name: str) -> DataFrame:
         """Return the changed rows of an input since the table last took it in, before and after images alike."""
@@ -170,7 +196,7 @@ def _run_small(work: Work, rebuild: Rebuild, result: TableResult) -> TableResult
     context = work.context
     ledger, change = compare(rebuild)
     ledger.check(work.table.full_name)
-    result = replace(result, ledger=ledger, rows_out=ledger.inserted + ledger.updated + ledger.deleted)
+    result = result.with_ledger(ledger)
     if not result.rows_out and work.before == work.now:
         return replace(result, version_written=rebuild.table.version, phases=dict(context.phases))
     with context.phase("write"):
@@ -184,7 +210,7 @@ def _run_large(work: Work, result: TableResult) -> TableResult:
     desired: DataFrame | None
     held: DataFrame | None
     if work.whole:
-        desired, held = work.rows(), work.held if work.state else None
+        desired, held = work.rows(), work.held if work.state and not work.reshaped else None
     elif isinstance(table.block, Scd2):
         desired, held = _scd2(work, table.block)
     elif isinstance(table.block, Incremental):
@@ -197,9 +223,7 @@ def _run_large(work: Work, result: TableResult) -> TableResult:
     ledger.check(table.full_name)
     state = context.lake.state(work.uri, f"gold:{table.name}")
     return replace(
-        result,
-        ledger=ledger,
-        rows_out=ledger.inserted + ledger.updated + ledger.deleted,
+        result.with_ledger(ledger),
         version_written=state.version if state else None,
         phases=dict(context.phases),
     )
@@ -209,13 +233,14 @@ def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit
     """Write what differs; where nothing does, a commit without rows says that the inputs have been taken in."""
     table, ledger = work.table, Ledger()
     if desired is not None and held is None:
-        delta.append(shaped(desired, table), work.uri, commit)
+        write = delta.append if work.state is None else delta.replace
+        write(shaped(desired, table), work.uri, commit)
         _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number)
         return Ledger(rows_in=inserted, inserted=inserted)
     if desired is not None and held is not None:
         small = work.context.settings.small_batch_rows
         ledger = apply(shaped(desired, table), held, work.uri, table.key, commit, table.full_name, small)
-    if work.before != work.now and not ledger.inserted + ledger.updated + ledger.deleted:
+    if work.before != work.now and not ledger.written:
         delta.append(work.held.limit(0), work.uri, commit)
     return ledger
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from lakehouse.changes.write import Change
 from lakehouse.engine import delta
 from lakehouse.engine.affected_small import Inputs, affected_keys, distinct, needed, rows_of_keys
 from lakehouse.engine.gold_rows import shaped
+from lakehouse.engine.latest import HASH
 from lakehouse.engine.lookups import resolve
 from lakehouse.engine.scd2 import versions
 from lakehouse.errors import GateFailed
@@ -28,18 +30,24 @@ if TYPE_CHECKING:
 
 
 class Rebuild:
-    """The rows that a table should have of its affected keys (`desired`, None: of no key), and those that it has."""
+    """The rows that a table should have of its affected keys (`desired`, None: of no key), and those that it has.
+
+    `held` has their keys, hashes and places: most of them are as they should be, and are not looked at further.
+    """
 
     def __init__(self, work: Work) -> None:
         """Compute both; raises NotReadable where the change set, or the table, is Spark's to handle."""
         self.work, self.inputs = work, Inputs(work)
         block = work.table.block
         self.desired: pa.Table | None
+        if work.reshaped:
+            raise NotReadable("the contract has other columns than the table")
         if work.whole:
             self.inputs.need_few()
+            known = None if work.state is None else self._few_of_table()
             self.desired = self._arrow(work.rows())
-            self.table = self._table_or_new(self.desired.schema)
-            self.held = self.table.read()
+            self.table = known or new_table(work.context.settings, work.uri, self.desired.schema)
+            self.held = self.table.read(self._identity)
             return
         self.table = needed(work.context.snapshot(work.uri))
         if isinstance(block, Scd2):
@@ -62,7 +70,8 @@ class Rebuild:
         changes = _only(self.inputs.rows(name, among), tail, {column: column for column in columns})
         rows = versions(self.work.sql({name: self._frame(changes)}), block)
         known = {column: among[carried[column]] for column in block.key}
-        return self._arrow(rows), _only(self.table.read(among=known), tail, carried_key(block, carried))
+        held = self.table.read(list(dict.fromkeys([*self._identity, *block.key])), among=known)
+        return self._arrow(rows), _only(held, tail, {key: carried[key] for key in block.key})
 
     def _incremental(self, block: Incremental) -> tuple[pa.Table | None, pa.Table]:
         keys = affected_keys(self.inputs, block, self.table)
@@ -72,7 +81,7 @@ class Rebuild:
         rows = self.work.sql({name: self._frame(view) for name, view in views.items()})
         if block.lookups:
             rows = self._resolved(rows.toArrow(), block)
-        return self._arrow(rows), self.table.read(among={block.rebuild_by: keys})
+        return self._arrow(rows), self.table.read(self._identity, among={block.rebuild_by: keys})
 
     def _resolved(self, facts: pa.Table, block: Incremental) -> DataFrame:
         rows = self._frame(facts)
@@ -85,9 +94,19 @@ class Rebuild:
         return rows
 
     def _full(self, block: Full) -> tuple[pa.Table, pa.Table]:
-        if not self.table.fits(self.inputs.most):
-            raise NotReadable(f"the table has {self.table.rows} rows")
-        return self._arrow(self.work.full(block, self._view)), self.table.read()
+        held = self._few_of_table().read(self._identity)
+        return self._arrow(self.work.full(block, self._view)), held
+
+    @property
+    def _identity(self) -> list[str]:
+        return [*self.work.table.key, HASH]
+
+    def _few_of_table(self) -> Snapshot:
+        """Return the table as it is; raises NotReadable where the driver does not take all of its keys."""
+        table = needed(self.work.context.snapshot(self.work.uri))
+        if not table.fits(self.inputs.most, self._identity):
+            raise NotReadable(f"the table has {table.rows} rows")
+        return table
 
     def _view(self, name: str) -> DataFrame:
         """Return an input whole: from the driver, or by Spark where it is large."""
@@ -95,12 +114,6 @@ class Rebuild:
             return self._frame(self.inputs.rows(name))
         except NotReadable:
             return self.work.read(name)
-
-    def _table_or_new(self, schema: pa.Schema) -> Snapshot:
-        context = self.work.context
-        if self.work.state is None:
-            return new_table(context.settings, self.work.uri, schema)
-        return needed(context.snapshot(self.work.uri))
 
     def _frame(self, rows: pa.Table) -> DataFrame:
         return delta.local(self.work.context.spark, rows)
@@ -114,11 +127,6 @@ class Rebuild:
                 remedy="aggregate before joining: a join multiplies rows.",
             )
         return found
-
-
-def carried_key(block: Scd2, carried: dict[str, str]) -> dict[str, str]:
-    """Return for each column of the table's key the column of the history that it is."""
-    return {name: carried[name] for name in block.key}
 
 
 def _only(rows: pa.Table, tail: pa.Table, key: dict[str, str]) -> pa.Table:
@@ -140,12 +148,11 @@ def compare(rebuild: Rebuild) -> tuple[Ledger, Change]:
     if rebuild.desired is None:
         return Ledger(), Change.appending(table.none(), table)
     found = differences(rebuild.desired, rebuild.held, rebuild.work.table.key)
-    inserted, updated, deleted = found.inserted.num_rows, found.updated.num_rows, found.deleted.num_rows
+    found = replace(found, before=table.complete(found.before), deleted=table.complete(found.deleted))
     ledger = Ledger(
-        rows_in=inserted + updated + deleted + found.unchanged,
-        inserted=inserted,
-        updated=updated,
-        deleted=deleted,
+        inserted=found.inserted.num_rows,
+        updated=found.updated.num_rows,
+        deleted=found.deleted.num_rows,
         unchanged=found.unchanged,
     )
-    return ledger, Change(found.inserted, found.updated, found.before, found.deleted)
+    return replace(ledger, rows_in=ledger.accounted), found.change

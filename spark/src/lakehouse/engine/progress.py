@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lakehouse.audit.result import RuleResult, TableResult
 from lakehouse.engine.context import Context
-from lakehouse.engine.drift import bronze_columns
+from lakehouse.engine.drift import delta_columns, is_reshaped
 from lakehouse.errors import StateError
 from lakehouse.lake import TableState
-from lakehouse.specs import Table
+from lakehouse.specs import Layer, Table
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far Silver has come with its Bronze, which commit this run would make, whether it judges all of Bronze."""
+    """How far Silver has come with its Bronze, which commit this run would make, whether it judges all of Bronze.
+
+    `anew`: the table is not there yet, or the contract has other columns, and all of it is written.
+    """
 
     uri: str
     silver: TableState | None
     bronze: TableState
     application: str
     whole: bool = True
+    anew: bool = True
 
     @property
     def consumed(self) -> int:
@@ -36,6 +41,14 @@ class Progress:
         """Whether the table needs no commit but for rows: its newest one says what it has consumed."""
         return self.again and self.silver is not None and not self.silver.restored
 
+    def result(self, table: Table, rules: list[RuleResult]) -> TableResult:
+        """Return a successful run's result before its rows are counted."""
+        return TableResult(
+            table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
+            versions_read={f"{table.pipeline}.{Layer.BRONZE}.{table.name}": self.bronze.version}, rules=rules,
+            note="its columns changed: made anew from Bronze" if self.anew and self.silver is not None else "",
+        )  # fmt: skip
+
 
 def find_progress(table: Table, context: Context) -> Progress | None:
     """Return where the table stands, or None while there is no Bronze table."""
@@ -50,10 +63,11 @@ def find_progress(table: Table, context: Context) -> Progress | None:
             remedy="Bronze was put back to an older state; restore it, or run with full_refresh.",
         )
     progress = Progress(context.lake.of(table), silver, bronze, f"silver:{table.name}")
-    whole = silver is None or context.options.full_refresh or _is_widened(table, context, progress)
+    anew = silver is None or is_reshaped(table, context.lake.open(progress.uri))
+    whole = anew or context.options.full_refresh or _is_widened(table, context, progress)
     # Judging again what has been consumed is a commit of its own; the table's own number would be taken as a repeat.
     application = f"{progress.application}:{context.run_id}" if progress.again else progress.application
-    return replace(progress, application=application, whole=whole)
+    return replace(progress, application=application, whole=whole, anew=anew)
 
 
 def _is_widened(table: Table, context: Context, progress: Progress) -> bool:
@@ -61,6 +75,6 @@ def _is_widened(table: Table, context: Context, progress: Progress) -> bool:
     bronze = context.lake.open(context.lake.bronze(table))
     if bronze is None or "delta.typeChanges" not in bronze.schema().to_json():
         return False
-    now = bronze_columns(bronze)
+    now = delta_columns(bronze)
     bronze.load_as_version(progress.consumed)
-    return any(now[name] != kind for name, kind in bronze_columns(bronze).items())
+    return any(now[name] != kind for name, kind in delta_columns(bronze).items())
