@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,16 +17,17 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from lakehouse.dags.part import Part, part_of_run
 from lakehouse.dags.step import AuditLink, cancelled
 from lakehouse.launch import spark_conf
+from lakehouse.log import get_logger
 from lakehouse.settings import Settings
 from lakehouse.specs import Layer
 from lakehouse.specs.pipeline import Pipeline
 
+log = get_logger(__name__)
 Counts = dict[str, dict[str, Any]]
 TASKS = {Layer.BRONZE: "bronze_ingestion", Layer.SILVER: "silver_processing", Layer.GOLD: "gold_modeling"}
 # What every JVM of Spark says when it starts.
 NOISE = (
     "Using incubator modules",
-    "Spark-Submit cmd",
     "NativeCodeLoader",
     "Setting default log level",
     "sc.setLogLevel",
@@ -68,10 +69,16 @@ class LayerOperator(SparkSubmitOperator):
             return counts(record)
 
     def _get_hook(self) -> SparkSubmitHook:
-        """Return the provider's hook with a log of the job's own lines."""
+        """Return the provider's hook; its command is folded in the task's log, and only the job's own lines follow."""
         hook = super()._get_hook()
         read = hook._process_spark_submit_log
-        hook._process_spark_submit_log = lambda itr: read(filter(is_news, itr))  # type: ignore[method-assign]
+
+        def read_news(itr: Iterator[str]) -> None:
+            log.info("::endgroup::")
+            read(filter(is_news, itr))
+
+        hook._process_spark_submit_log = read_news  # type: ignore[method-assign]
+        log.info("::group::spark-submit")
         return hook
 
     def on_kill(self) -> None:

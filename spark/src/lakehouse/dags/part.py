@@ -63,7 +63,7 @@ def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
             catalog = catalog_of(settings, pipeline)
             catalog.need_sound()
             dag_run = context["dag_run"]
-            if str(dag_run.run_type) == BACKFILL:
+            if dag_run.run_type == BACKFILL:
                 params = in_backfill(params, dag_run.logical_date, catalog.pipeline.schedule)
             if follows(settings, catalog.pipeline.alerts.on_success):
                 audit.follow_run(run_id, pipeline, attempt)

@@ -31,7 +31,7 @@ def take_turn(settings: Settings, audit: Audit, pipeline: str, run_id: str, cont
         other = others[0]
         if audit.is_known(run_id):
             raise LeaseHeld(f"{other} is at work.", where=pipeline, remedy="wait until it has ended, or end it.")
-        if str(context["dag_run"].run_type) == "manual":
+        if context["dag_run"].run_type == "manual":
             raise RunInProgress(
                 f"{other} is at work; this one was refused and has changed nothing.",
                 where=pipeline,
