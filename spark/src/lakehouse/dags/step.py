@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import quote
 
@@ -43,10 +42,5 @@ class StepOperator(PythonOperator):
 
 
 def cancelled(task_id: str) -> AirflowFailException:
-    """Return what ends a task that a person, a timeout of the run, or another attempt has taken its leave from."""
-    return AirflowFailException(f"task {task_id} was ended by Airflow: cancelled, cleared, or taken over.")
-
-
-def one_line(text: str) -> str:
-    """Return a text without line breaks and stretches of blanks."""
-    return re.sub(r"\s+", " ", text).strip()
+    """Return what ends a task whose state a person, or the run's own timeout, has set in Airflow."""
+    return AirflowFailException(f"task {task_id} was ended by Airflow: cancelled, cleared or taken over.")
