@@ -132,9 +132,11 @@ def test_airflows_form_calls_no_param_required(found):
 
 
 def test_dags_and_tasks_say_what_they_do(found, medallion):
-    assert "* `orders` from olist.orders: One row an order" in medallion["doc"]
-    assert "* `dim_date`: Days from" in medallion["doc"]
-    assert "`olist.gold.fact_sales`" in medallion["tasks"]["gold_modeling"]["doc"]
+    contract = "(lakehouse/contracts/olist/silver/orders)"
+    assert f"* [`orders`]{contract} from olist.orders: One row an order" in medallion["doc"]
+    assert "* [`dim_date`](lakehouse/contracts/olist/gold/dim_date): Days from" in medallion["doc"]
+    assert f"* [`olist.bronze.orders`]{contract}" in medallion["tasks"]["bronze_ingestion"]["doc"]
+    assert "[`olist.gold.fact_sales`]" in medallion["tasks"]["gold_modeling"]["doc"]
     assert all(task["doc"] for task in medallion["tasks"].values())
     assert found["dags"]["setup_source_db"]["doc"]
 

@@ -23,8 +23,8 @@ class AuditLink(BaseOperatorLink):
 
 
 def audit_path(pipeline: str, dag_run_id: str) -> str:
-    """Return the path of a run's page in Airflow's own web server."""
-    return f"/lakehouse/runs/{quote(platform_run_id(pipeline, dag_run_id), safe='')}"
+    """Return where a run's page is in Airflow's own web server, below its base address."""
+    return f"lakehouse/runs/{quote(platform_run_id(pipeline, dag_run_id), safe='')}"
 
 
 class StepOperator(PythonOperator):
