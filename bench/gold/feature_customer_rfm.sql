@@ -8,18 +8,13 @@ WITH spent AS (
     WHERE order_status NOT IN ('canceled', 'unavailable') AND customer_unique_id IS NOT NULL
     GROUP BY customer_unique_id
 ),
-aged AS (
-    SELECT spent.*, days_between(spent.last_purchase, CAST(of_all.month_end AS TIMESTAMP)) AS recency_days, of_all.customers
-    FROM spent
-    CROSS JOIN (SELECT last_day(max(last_purchase)) AS month_end, count(*) AS customers FROM spent) AS of_all
-),
 scored AS (
     SELECT
         *,
-        CAST(floor(5 * (rank() OVER (ORDER BY recency_days DESC) - 1) / customers) + 1 AS INT) AS r_score,
-        CAST(floor(5 * (rank() OVER (ORDER BY frequency) - 1) / customers) + 1 AS INT) AS f_score,
-        CAST(floor(5 * (rank() OVER (ORDER BY monetary) - 1) / customers) + 1 AS INT) AS m_score
-    FROM aged
+        CAST(floor(5 * (rank() OVER (ORDER BY CAST(last_purchase AS DATE)) - 1) / count(*) OVER ()) + 1 AS INT) AS r_score,
+        CAST(floor(5 * (rank() OVER (ORDER BY frequency) - 1) / count(*) OVER ()) + 1 AS INT) AS f_score,
+        CAST(floor(5 * (rank() OVER (ORDER BY monetary) - 1) / count(*) OVER ()) + 1 AS INT) AS m_score
+    FROM spent
 )
 SELECT
     *,

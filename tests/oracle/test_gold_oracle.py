@@ -160,9 +160,7 @@ def test_figures_reckoned_by_hand(oracle: ModuleType) -> None:
     assert fetch(con, "SELECT orders, items, late_share, late_dispatch_share FROM gold.feature_seller_reliability") == [
         (1, 2, 1.0, 0.0)
     ]
-    assert fetch(con, "SELECT recency_days, frequency, monetary FROM gold.feature_customer_rfm") == [
-        (30, 1, Decimal("34.00"))
-    ]
+    assert fetch(con, "SELECT frequency, monetary FROM gold.feature_customer_rfm") == [(1, Decimal("34.00"))]
 
 
 def test_a_place_is_the_middle_of_its_fullest_cell(oracle: ModuleType) -> None:

@@ -1,4 +1,4 @@
--- Days are counted back from the end of the month of the newest purchase; the score is the share of customers below.
+-- The score is the share of customers below.
 WITH purchase AS (
     FROM gold.fact_orders WHERE sold(order_status) AND customer_unique_id IS NOT NULL
 ),
@@ -23,7 +23,6 @@ below AS (
 )
 SELECT
     * EXCLUDE (r, f, m, everybody),
-    days(last_purchase, (SELECT last_day(max(last_purchase)) FROM person)) AS recency_days,
     1 + r * 5 // everybody AS r_score,
     1 + f * 5 // everybody AS f_score,
     1 + m * 5 // everybody AS m_score,

@@ -1,4 +1,4 @@
--- Days are counted to the end of the month of the newest purchase: they, and the scores, stay as they are while others buy.
+-- Recency is the day of the last purchase: a number of days up to now would be another one for everybody each day.
 -- A score is the fifth of all customers in which a value begins; equal values have equal scores.
 WITH sold AS (
     SELECT customer_unique_id, order_purchase_timestamp, items_value + freight_value AS spent
@@ -14,25 +14,17 @@ bought AS (
     FROM sold
     GROUP BY customer_unique_id
 ),
-aged AS (
-    SELECT
-        bought.*,
-        datediff((SELECT last_day(max(order_purchase_timestamp)) FROM sold), last_purchase) AS recency_days,
-        (SELECT count(DISTINCT customer_unique_id) FROM sold) AS customers
-    FROM bought
-),
 scored AS (
     SELECT
-        aged.*,
-        CAST(1 + (5 * CAST(rank() OVER (ORDER BY recency_days DESC) - 1 AS BIGINT)) DIV customers AS TINYINT) AS r_score,
-        CAST(1 + (5 * CAST(rank() OVER (ORDER BY frequency) - 1 AS BIGINT)) DIV customers AS TINYINT) AS f_score,
-        CAST(1 + (5 * CAST(rank() OVER (ORDER BY monetary) - 1 AS BIGINT)) DIV customers AS TINYINT) AS m_score
-    FROM aged
+        bought.*,
+        CAST(1 + (5 * CAST(rank() OVER (ORDER BY CAST(last_purchase AS DATE)) - 1 AS BIGINT)) DIV count(*) OVER () AS TINYINT) AS r_score,
+        CAST(1 + (5 * CAST(rank() OVER (ORDER BY frequency) - 1 AS BIGINT)) DIV count(*) OVER () AS TINYINT) AS f_score,
+        CAST(1 + (5 * CAST(rank() OVER (ORDER BY monetary) - 1 AS BIGINT)) DIV count(*) OVER () AS TINYINT) AS m_score
+    FROM bought
 )
 SELECT
     customer_unique_id,
     last_purchase,
-    recency_days,
     frequency,
     monetary,
     r_score,

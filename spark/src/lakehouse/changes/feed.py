@@ -45,6 +45,11 @@ def has_changes(place: Place, first: int, last: int) -> bool:
     return any(_changes(action) for version in range(first, last + 1) for action in read_entry(place, version))
 
 
+def is_redefined(place: Place, first: int, last: int) -> bool:
+    """Return whether versions `first` to `last`, both included, changed the definition of the table."""
+    return any("metaData" in action for version in range(first, last + 1) for action in read_entry(place, version))
+
+
 def _changes(action: Action) -> bool:
     if "metaData" in action or "cdc" in action:
         return True

@@ -60,6 +60,19 @@ class Snapshot:
         parts = [self._read_file(index, columns, among or {}) for index in range(len(self.files))]
         return pa.concat_tables(parts) if parts else self.none(columns)
 
+    def complete(self, rows: pa.Table) -> pa.Table:
+        """Return the whole rows, in their order, of a read that took only some columns of them."""
+        numbers, places = rows.column(FILE).to_numpy(), rows.column(ROW).to_numpy()
+        parts, order = [self.none()], [np.arange(0)]
+        for index in np.unique(numbers):
+            mine = np.flatnonzero(numbers == index)
+            with self.place.open_file(unquote(self.files[index]["path"])) as source:
+                file = pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=True)
+                found = read_columns(file, self.schema.names, self.schema).take(places[mine])
+            parts.append(self._with_places(found, index, places[mine]))
+            order.append(mine)
+        return pa.concat_tables(parts).take(np.argsort(np.concatenate(order)))
+
     def keys(self, names: Sequence[str]) -> pa.Table:
         """Return only these columns of every row, without places; they stay in memory for other readers."""
         parts = []

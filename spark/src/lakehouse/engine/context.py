@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.audit.result import TableResult
-from lakehouse.changes.feed import has_changes
+from lakehouse.changes.feed import has_changes, is_redefined
 from lakehouse.changes.files import FILE, ROW, Snapshot, is_plain, snapshot
 from lakehouse.changes.place import place_of
 from lakehouse.changes.write import Commit
@@ -102,6 +102,10 @@ class Context:
     def has_changes(self, uri: str, first: int, last: int) -> bool:
         """Return whether versions `first` to `last` of a table, both included, changed a row or the definition."""
         return first <= last and has_changes(place_of(self.settings, uri), first, last)
+
+    def is_redefined(self, uri: str, first: int, last: int) -> bool:
+        """Return whether versions `first` to `last` of a table, both included, changed its columns."""
+        return first <= last and is_redefined(place_of(self.settings, uri), first, last)
 
     def frame(self, uri: str) -> DataFrame:
         """Return a table as a frame: its rows travel with the plan where they are few."""

@@ -59,6 +59,19 @@ def append(frame: DataFrame, uri: str, commit: Commit, *, evolve: bool = False) 
     (writer.option("mergeSchema", "true") if evolve else writer).save(uri)
 
 
+def replace(frame: DataFrame, uri: str, commit: Commit) -> None:
+    """Put rows in the place of all that a table holds, in one commit, with the columns that they have."""
+    (
+        frame.write.format("delta")
+        .mode("overwrite")
+        .option("overwriteSchema", "true")
+        .option("txnAppId", commit.application)
+        .option("txnVersion", str(commit.number))
+        .option("userMetadata", commit.note)
+        .save(uri)
+    )
+
+
 def local(spark: SparkSession, rows: pa.Table) -> DataFrame:
     """Return rows of the driver as a frame; times without a zone stay so.
 

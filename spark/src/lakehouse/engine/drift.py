@@ -117,7 +117,7 @@ def find_drift(table: Table, block: Silver, found: Sequence[Column], bronze: Del
     if bronze is None:
         return []
     now = {column.name: spark_type(column.type) for column in found}
-    held = {name: kind for name, kind in bronze_columns(bronze).items() if not name.startswith("_")}
+    held = {name: kind for name, kind in delta_columns(bronze).items() if not name.startswith("_")}
     drift = [Drift(name, "added", "", now[name], "evolve") for name in now if name not in held]
     drift += [Drift(name, "removed", held[name], "", "stop") for name in held if name not in now]
     for name in held.keys() & now.keys():
@@ -142,7 +142,15 @@ def find_drift(table: Table, block: Silver, found: Sequence[Column], bronze: Del
     return drift
 
 
-def bronze_columns(bronze: DeltaTable) -> dict[str, str]:
+def is_reshaped(table: Table, held: DeltaTable | None) -> bool:
+    """Return whether a contract has other columns, or types, than the table that was made by it."""
+    if held is None:
+        return False
+    there = {name: kind for name, kind in delta_columns(held).items() if not name.startswith("_")}
+    return there != {column.name: column.type.replace(" ", "") for column in table.columns}
+
+
+def delta_columns(table: DeltaTable) -> dict[str, str]:
     """Return a Delta table's columns as Spark types, in order."""
-    fields = json.loads(bronze.schema().to_json())["fields"]
+    fields = json.loads(table.schema().to_json())["fields"]
     return {each["name"]: _DELTA.get(str(each["type"]), str(each["type"])) for each in fields}

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -17,6 +18,7 @@ from lakehouse.changes.write import Commit, commit_change
 from lakehouse.engine import delta
 from lakehouse.engine.affected import affected_keys, restricted
 from lakehouse.engine.context import Context
+from lakehouse.engine.drift import is_reshaped
 from lakehouse.engine.failures import translated
 from lakehouse.engine.gold_rows import natural_key, shaped, unknown_member
 from lakehouse.engine.gold_small import Rebuild, compare
@@ -26,6 +28,7 @@ from lakehouse.engine.scd2 import surrogate_key, versions
 from lakehouse.errors import SpecError
 from lakehouse.lake import TableState
 from lakehouse.lake.inputs import Inputs, input_uri, read_inputs, store_inputs
+from lakehouse.lake.seeds import read_seed, seed_digest
 from lakehouse.log import get_logger
 from lakehouse.specs import Full, Incremental, Layer, Scd2, Table
 from lakehouse.specs.rules import quoted
@@ -46,8 +49,27 @@ class Work:
 
     @property
     def whole(self) -> bool:
-        """Whether the table is computed from all of its inputs: the first time, by order, or when its SQL changed."""
-        return self.before is None or self.context.options.full_refresh or self.before.definition != self.now.definition
+        """Whether the table is computed from all of its inputs.
+
+        The first time, by order, when its SQL or its columns changed, or those of an input.
+        """
+        if self.before is None or self.context.options.full_refresh or self.reshaped:
+            return True
+        return self.before.definition != self.now.definition or self._inputs_redefined
+
+    @cached_property
+    def reshaped(self) -> bool:
+        """Whether the contract has other columns than the table."""
+        return is_reshaped(self.table, self.context.lake.open(self.uri))
+
+    @cached_property
+    def _inputs_redefined(self) -> bool:
+        since = self.before.versions if self.before else {}
+        return any(
+            self.context.is_redefined(self.location(name), since[name] + 1, version)
+            for name, version in self.now.versions.items()
+            if name in since
+        )
 
     def location(self, name: str) -> str:
         """Return where an input lies; an SCD2 table reads the history of its Silver table."""
@@ -87,8 +109,8 @@ class Work:
         for name, view in views.items():
             view.createOrReplaceTempView(name)
         for name in getattr(self.table.block, "seeds", []):
-            path = self.context.catalog.folder / "seeds" / f"{name}.csv"
-            self.context.spark.read.option("header", "true").csv(str(path)).createOrReplaceTempView(name)
+            rows = pa.Table.from_pylist(read_seed(self.context.settings, self.context.catalog.folder, name))
+            delta.local(self.context.spark, rows).createOrReplaceTempView(name)
         return self.context.spark.sql(str(self.table.sql))
 
     def rows(self) -> DataFrame:
@@ -147,7 +169,7 @@ def _definition(table: Table, context: Context) -> str:
     """Return a digest of what the table is made by: SQL, contract version, seeds."""
     digest = hashlib.sha256(f"{table.version}\n{table.sql}\n{table.block!r}".encode())
     for name in getattr(table.block, "seeds", []):
-        digest.update((context.catalog.folder / "seeds" / f"{name}.csv").read_bytes())
+        digest.update(seed_digest(context.settings, context.catalog.folder, name).encode())
     return digest.hexdigest()[:16]
 
 
@@ -190,7 +212,7 @@ def _run_large(work: Work, result: TableResult) -> TableResult:
     desired: DataFrame | None
     held: DataFrame | None
     if work.whole:
-        desired, held = work.rows(), work.held if work.state else None
+        desired, held = work.rows(), work.held if work.state and not work.reshaped else None
     elif isinstance(table.block, Scd2):
         desired, held = _scd2(work, table.block)
     elif isinstance(table.block, Incremental):
@@ -213,7 +235,8 @@ def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit
     """Write what differs; where nothing does, a commit without rows says that the inputs have been taken in."""
     table, ledger = work.table, Ledger()
     if desired is not None and held is None:
-        delta.append(shaped(desired, table), work.uri, commit)
+        write = delta.append if work.state is None else delta.replace
+        write(shaped(desired, table), work.uri, commit)
         _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number)
         return Ledger(rows_in=inserted, inserted=inserted)
     if desired is not None and held is not None:

@@ -18,6 +18,7 @@ from lakehouse.changes.write import Change
 from lakehouse.engine import delta
 from lakehouse.engine.affected_small import Inputs, affected_keys, distinct, needed, rows_of_keys
 from lakehouse.engine.gold_rows import shaped
+from lakehouse.engine.latest import HASH
 from lakehouse.engine.lookups import resolve
 from lakehouse.engine.scd2 import versions
 from lakehouse.errors import GateFailed
@@ -29,19 +30,24 @@ if TYPE_CHECKING:
 
 
 class Rebuild:
-    """The rows that a table should have of its affected keys (`desired`, None: of no key), and those that it has."""
+    """The rows that a table should have of its affected keys (`desired`, None: of no key), and those that it has.
+
+    `held` has their keys, hashes and places: most of them are as they should be, and are not looked at further.
+    """
 
     def __init__(self, work: Work) -> None:
         """Compute both; raises NotReadable where the change set, or the table, is Spark's to handle."""
         self.work, self.inputs = work, Inputs(work)
         block = work.table.block
         self.desired: pa.Table | None
+        if work.reshaped:
+            raise NotReadable("the contract has other columns than the table")
         if work.whole:
             self.inputs.need_few()
             known = None if work.state is None else self._few_of_table()
             self.desired = self._arrow(work.rows())
             self.table = known or new_table(work.context.settings, work.uri, self.desired.schema)
-            self.held = self.table.read()
+            self.held = self.table.read(self._identity)
             return
         self.table = needed(work.context.snapshot(work.uri))
         if isinstance(block, Scd2):
@@ -64,7 +70,8 @@ class Rebuild:
         changes = _only(self.inputs.rows(name, among), tail, {column: column for column in columns})
         rows = versions(self.work.sql({name: self._frame(changes)}), block)
         known = {column: among[carried[column]] for column in block.key}
-        return self._arrow(rows), _only(self.table.read(among=known), tail, {key: carried[key] for key in block.key})
+        held = self.table.read(list(dict.fromkeys([*self._identity, *block.key])), among=known)
+        return self._arrow(rows), _only(held, tail, {key: carried[key] for key in block.key})
 
     def _incremental(self, block: Incremental) -> tuple[pa.Table | None, pa.Table]:
         keys = affected_keys(self.inputs, block, self.table)
@@ -74,7 +81,7 @@ class Rebuild:
         rows = self.work.sql({name: self._frame(view) for name, view in views.items()})
         if block.lookups:
             rows = self._resolved(rows.toArrow(), block)
-        return self._arrow(rows), self.table.read(among={block.rebuild_by: keys})
+        return self._arrow(rows), self.table.read(self._identity, among={block.rebuild_by: keys})
 
     def _resolved(self, facts: pa.Table, block: Incremental) -> DataFrame:
         rows = self._frame(facts)
@@ -87,13 +94,17 @@ class Rebuild:
         return rows
 
     def _full(self, block: Full) -> tuple[pa.Table, pa.Table]:
-        held = self._few_of_table().read()
+        held = self._few_of_table().read(self._identity)
         return self._arrow(self.work.full(block, self._view)), held
 
+    @property
+    def _identity(self) -> list[str]:
+        return [*self.work.table.key, HASH]
+
     def _few_of_table(self) -> Snapshot:
-        """Return the table as it is; raises NotReadable where the driver does not take all of it."""
+        """Return the table as it is; raises NotReadable where the driver does not take all of its keys."""
         table = needed(self.work.context.snapshot(self.work.uri))
-        if not table.fits(self.inputs.most):
+        if not table.fits(self.inputs.most, self._identity):
             raise NotReadable(f"the table has {table.rows} rows")
         return table
 
@@ -137,6 +148,7 @@ def compare(rebuild: Rebuild) -> tuple[Ledger, Change]:
     if rebuild.desired is None:
         return Ledger(), Change.appending(table.none(), table)
     found = differences(rebuild.desired, rebuild.held, rebuild.work.table.key)
+    found = replace(found, before=table.complete(found.before), deleted=table.complete(found.deleted))
     ledger = Ledger(
         inserted=found.inserted.num_rows,
         updated=found.updated.num_rows,

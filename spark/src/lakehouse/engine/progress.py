@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from lakehouse.audit.result import RuleResult, TableResult
 from lakehouse.engine.context import Context
-from lakehouse.engine.drift import bronze_columns
+from lakehouse.engine.drift import delta_columns, is_reshaped
 from lakehouse.errors import StateError
 from lakehouse.lake import TableState
 from lakehouse.specs import Layer, Table
@@ -14,13 +14,17 @@ from lakehouse.specs import Layer, Table
 
 @dataclass(frozen=True)
 class Progress:
-    """How far Silver has come with its Bronze, which commit this run would make, whether it judges all of Bronze."""
+    """How far Silver has come with its Bronze, which commit this run would make, whether it judges all of Bronze.
+
+    `anew`: the table is not there yet, or the contract has other columns, and all of it is written.
+    """
 
     uri: str
     silver: TableState | None
     bronze: TableState
     application: str
     whole: bool = True
+    anew: bool = True
 
     @property
     def consumed(self) -> int:
@@ -42,6 +46,7 @@ class Progress:
         return TableResult(
             table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
             versions_read={f"{table.pipeline}.{Layer.BRONZE}.{table.name}": self.bronze.version}, rules=rules,
+            note="its columns changed: made anew from Bronze" if self.anew and self.silver is not None else "",
         )  # fmt: skip
 
 
@@ -58,10 +63,11 @@ def find_progress(table: Table, context: Context) -> Progress | None:
             remedy="Bronze was put back to an older state; restore it, or run with full_refresh.",
         )
     progress = Progress(context.lake.of(table), silver, bronze, f"silver:{table.name}")
-    whole = silver is None or context.options.full_refresh or _is_widened(table, context, progress)
+    anew = silver is None or is_reshaped(table, context.lake.open(progress.uri))
+    whole = anew or context.options.full_refresh or _is_widened(table, context, progress)
     # Judging again what has been consumed is a commit of its own; the table's own number would be taken as a repeat.
     application = f"{progress.application}:{context.run_id}" if progress.again else progress.application
-    return replace(progress, application=application, whole=whole)
+    return replace(progress, application=application, whole=whole, anew=anew)
 
 
 def _is_widened(table: Table, context: Context, progress: Progress) -> bool:
@@ -69,6 +75,6 @@ def _is_widened(table: Table, context: Context, progress: Progress) -> bool:
     bronze = context.lake.open(context.lake.bronze(table))
     if bronze is None or "delta.typeChanges" not in bronze.schema().to_json():
         return False
-    now = bronze_columns(bronze)
+    now = delta_columns(bronze)
     bronze.load_as_version(progress.consumed)
-    return any(now[name] != kind for name, kind in bronze_columns(bronze).items())
+    return any(now[name] != kind for name, kind in delta_columns(bronze).items())

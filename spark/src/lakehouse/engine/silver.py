@@ -36,7 +36,7 @@ def run_silver(table: Table, block: Silver, context: Context) -> TableResult:
 def _is_behind(table: Table, context: Context, progress: Progress) -> bool:
     """Whether Bronze has rows that Silver has not taken in; compacting its files gives it a version without any."""
     bronze = context.lake.bronze(table)
-    return progress.silver is None or context.has_changes(bronze, progress.consumed + 1, progress.bronze.version)
+    return progress.anew or context.has_changes(bronze, progress.consumed + 1, progress.bronze.version)
 
 
 def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | None:

@@ -17,6 +17,7 @@ from lakehouse.engine.context import Context
 from lakehouse.engine.decide import decide
 from lakehouse.engine.deletes import close_held
 from lakehouse.engine.delta import ACTION
+from lakehouse.engine.drift import is_reshaped
 from lakehouse.engine.judge import OK, Counts, Judgement, count, judge, judgements, need_within_limit
 from lakehouse.engine.latest import HASH, keep_latest, with_hash
 from lakehouse.engine.progress import Progress
@@ -30,7 +31,7 @@ KEPT = ("_ingested_at", "_run_id", HASH)
 
 def run_large(table: Table, block: Silver, context: Context, progress: Progress) -> TableResult:
     """Judge all of Bronze, or its new versions, and merge what is valid."""
-    first = progress.silver is None
+    first = progress.anew
     with context.phase("read"):
         batch = _batch(table, context, progress)
     rules = judgements(batch, table, block)
@@ -127,14 +128,15 @@ def _write(
     commit = context.commit(progress.application, progress.bronze.version, result)
     base = Ledger(rows_in=counts.rows, quarantined=counts.rejected)
     with context.phase("write"):
-        if progress.silver is None:
-            return base + _first_load(latest, context, progress.uri, commit, counts)
+        if progress.anew:
+            return base + _first_load(latest, context, progress, commit, counts)
         return base + _merge(table, block, context, progress, latest, commit, counts)
 
 
-def _first_load(latest: DataFrame, context: Context, uri: str, commit: Commit, counts: Counts) -> Ledger:
-    delta.append(latest.where(F.col("_op") == UPSERT).drop("_op"), uri, commit)
-    _, inserted = context.lake.appended(uri, commit.application, commit.number)
+def _first_load(latest: DataFrame, context: Context, progress: Progress, commit: Commit, counts: Counts) -> Ledger:
+    write = delta.append if progress.silver is None else delta.replace
+    write(latest.where(F.col("_op") == UPSERT).drop("_op"), progress.uri, commit)
+    _, inserted = context.lake.appended(progress.uri, commit.application, commit.number)
     # Without duplicates every tombstone refers to nothing that was ever here.
     stale = counts.tombstones if not counts.duplicates else latest.where(F.col("_op") == DELETE).count()
     return Ledger(inserted=inserted, stale=stale, duplicate=counts.valid + counts.tombstones - inserted - stale)
@@ -174,6 +176,9 @@ def _keep_history(table: Table, context: Context, progress: Progress, good: Data
     uri, name = context.lake.history(table), f"history:{table.name}"
     rows = good.withColumn("_deleted", F.col("_op") == DELETE).drop("_op")
     state = context.lake.state(uri, name)
+    if state is not None and is_reshaped(table, context.lake.open(uri)):
+        delta.replace(rows, uri, context.commit(f"{name}:{context.run_id}", progress.bronze.version, result))
+        return
     # An attempt that ended before Silver's commit has left its changes here.
     held = state is not None and state.number == progress.bronze.version
     if state is not None and (held or progress.whole or context.options.replay):

@@ -1,0 +1,81 @@
+"""A contract that gets other columns: its table is made anew from Bronze, and so is what is made from it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+SCHEMA = "id string, n int, m int, at timestamp"
+DAY = datetime(2018, 2, 17, tzinfo=UTC)
+BY_KEY = {"kind": "incremental", "rebuild_by": "id", "inputs": {"thing": {"column": "id"}}}
+VERSIONS = {"kind": "scd2", "changes_of": "thing", "key": ["id"], "sequence_by": ["at"], "deletes": "close",
+            "surrogate": "thing_key"}  # fmt: skip
+
+
+def thing(build, *columns):
+    return build.contract(
+        ["id string key", *columns, "at timestamp required"],
+        source="shop.thing",
+        watermark="at",
+        latest_by=["at"],
+        history=True,
+    )
+
+
+def dim(build, column: str):
+    columns = ["thing_key bigint key", "id string", f"{column} int", "valid_from timestamp", "valid_to timestamp",
+               "is_current boolean"]  # fmt: skip
+    return build.contract(columns, **VERSIONS), f"SELECT id, {column}, at, _deleted FROM thing"
+
+
+def at(minute: int) -> datetime:
+    return DAY + timedelta(minutes=minute)
+
+
+@pytest.fixture(params=[2_000_000, 0], ids=["driver", "spark"])
+def shop(request, house, build):
+    total = build.contract(["id string key", "n bigint"], **BY_KEY)
+    made = house(
+        {
+            "silver.thing": thing(build, "n int"),
+            "gold.total": (total, "SELECT id, CAST(n AS BIGINT) AS n FROM thing"),
+            "gold.dim_thing": dim(build, "n"),
+        },
+        small_batch_rows=request.param,
+    )
+    made.bring("thing", SCHEMA, [("a", 1, 10, at(1), "upsert"), ("b", 2, 20, at(1), "upsert")])
+    made.bring("thing", SCHEMA, [("a", 3, 30, at(2), "upsert"), ("b", 2, 20, at(2), "delete")])
+    made.bring("thing", SCHEMA, [("c", -5, 50, at(2), "upsert")])
+    made.ok("silver", "gold")
+    return made
+
+
+def test_columns_come_and_go_with_the_contract(shop, build):
+    shop.write("silver.thing", thing(build, "m smallint"), "2.0.0")
+    total = build.contract(["id string key", "m bigint"], **BY_KEY)
+    shop.write("gold.total", (total, "SELECT id, CAST(m AS BIGINT) AS m FROM thing"), "2.0.0")
+    shop.write("gold.dim_thing", dim(build, "m"), "2.0.0")
+    results = shop.ok("silver", "gold")
+    assert results["silver.thing"].note == "its columns changed: made anew from Bronze"
+    ledger = results["silver.thing"].ledger
+    assert (ledger.rows_in, ledger.inserted, ledger.stale + ledger.duplicate) == (5, 2, 3)
+    assert shop.rows("silver", "thing", "id, m") == [("a", 30), ("c", 50)]
+    assert shop.rows("gold", "total", "id, m") == [("a", 30), ("c", 50)]
+    assert shop.rows("gold", "dim_thing", "id, m, is_current", "id NULLS FIRST, m")[1:] == [
+        ("a", 10, False), ("a", 30, True), ("b", 20, False), ("c", 50, True),
+    ]  # fmt: skip
+    assert "n" not in [field.name for field in shop.delta("gold", "total").schema().fields]
+    assert {result.status for result in shop.ok("silver", "gold").values()} == {"SKIPPED"}
+    shop.bring("thing", SCHEMA, [("a", 9, 90, at(3), "upsert")])
+    assert shop.ok("silver", "gold")["gold.total"].ledger.updated == 1
+    assert shop.rows("gold", "total", "id, m") == [("a", 90), ("c", 50)]
+
+
+def test_a_table_whose_input_got_other_columns_is_computed_from_all_of_it(shop, build):
+    shop.write("silver.thing", thing(build, "n int", "m int"), "1.1.0")
+    assert shop.ok("silver", "gold")["gold.total"].ledger.unchanged == 2
+    shop.bring("thing", SCHEMA, [("c", 6, 60, at(3), "upsert")])
+    shop.ok("silver", "gold")
+    assert shop.rows("silver", "thing", "id, n, m") == [("a", 3, 30), ("c", 6, 60)]
+    assert shop.rows("gold", "total", "id, n") == [("a", 3), ("c", 6)]
