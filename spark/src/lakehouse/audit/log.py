@@ -11,7 +11,7 @@ from lakehouse.audit import alert_rows, history, run_rows, table_rows, values
 from lakehouse.audit.database import Cursor, Database
 from lakehouse.audit.repair import Abandoned, repair
 from lakehouse.audit.result import TableResult
-from lakehouse.audit.run_rows import RunStatus
+from lakehouse.audit.run_rows import AtWork, RunStatus
 from lakehouse.publish.manifest import Manifest
 
 _PUBLICATION = """
@@ -61,6 +61,14 @@ class Audit(Database):
         return self.transact(
             lambda cursor: run_rows.begin_part(cursor, run_id, pipeline, trigger, told, self.secrets, link)
         )
+
+    def at_work(self, pipeline: str, run_id: str) -> list[AtWork]:
+        """Return the other runs of a pipeline that say RUNNING, the longest first."""
+        return self.transact(lambda cursor: run_rows.at_work(cursor, pipeline, run_id))
+
+    def is_known(self, run_id: str) -> bool:
+        """Tell whether a run has begun, ever."""
+        return self.transact(lambda cursor: run_rows.is_known(cursor, run_id))
 
     def end_part(self, run_id: str, attempt: int) -> None:
         """Write that a part is done and that the run goes on with its next one: the run stays RUNNING."""

@@ -57,6 +57,9 @@ def run_command(
         str | None, typer.Option("--from", help="Read again from this moment of the source.")
     ] = None,
     window_to: Annotated[str | None, typer.Option("--to", help="… up to this one, not included.")] = None,
+    quarantine_limit: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of rows that may be rejected, for every contract's own.")
+    ] = None,
     publish: Annotated[bool, typer.Option(help="Publish when the gate is passed.")] = True,
     run_id: Annotated[str | None, typer.Option(help="Id of the run; made up if none is given.")] = None,
     attempt: Annotated[int, typer.Option(min=1, help="Which attempt of that run.")] = 1,
@@ -68,7 +71,8 @@ def run_command(
     from lakehouse.engine.context import Options
 
     settings = load_settings()
-    options = Options(full_refresh, parse_moment(window_from, "--from"), parse_moment(window_to, "--to"))
+    window = parse_moment(window_from, "--from"), parse_moment(window_to, "--to")
+    options = Options(full_refresh, *window, quarantine_limit=quarantine_limit)
     if options.window_from and options.window_to and options.window_from >= options.window_to:
         raise ParameterError(f"the window ends ({window_to}) before it begins ({window_from}).")
     request = Request(

@@ -33,6 +33,7 @@ def parse(layer: Layer, words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--full-refresh", action="store_true")
     parser.add_argument("--from", dest="window_from", default="")
     parser.add_argument("--to", dest="window_to", default="")
+    parser.add_argument("--quarantine-limit", type=float, help="share of rows, in place of every contract's own")
     parser.add_argument("--wait", type=float, default=0)
     parser.add_argument("--part", action="store_true", help="leave the run open for its next part")
     parser.add_argument("--result", type=Path, help="file that gets the outcome as JSON")
@@ -94,7 +95,7 @@ def _request(layer: Layer, arguments: argparse.Namespace) -> Request:
         tables=tuple(name for name in arguments.tables.split(",") if name),
         publish=False,
         part=arguments.part,
-        options=Options(arguments.full_refresh, begin, end),
+        options=Options(arguments.full_refresh, begin, end, quarantine_limit=arguments.quarantine_limit),
         wait_seconds=arguments.wait,
     )
 
