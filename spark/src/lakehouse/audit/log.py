@@ -130,6 +130,10 @@ class Audit(Database):
         """Return the newest attempts of runs, newest first, with the sums of their tables."""
         return self.transact(lambda cursor: history.runs(cursor, limit, pipeline))
 
+    def usual_seconds(self, pipeline: str) -> dict[str, float]:
+        """Return what each table of a pipeline usually takes."""
+        return self.transact(lambda cursor: history.usual_seconds(cursor, pipeline))
+
     def show(self, run_id: str) -> dict[str, list[history.Row]]:
         """Return `attempts`, `tables`, `rules_failed`, `drift`, `publications` of a run; ParameterError if unknown."""
         return self.transact(lambda cursor: history.show(cursor, run_id))
