@@ -116,7 +116,7 @@ def _lean(settings: Settings, place: Layout, server: PostgresServer) -> dict[str
         # At the default of 5 s a deferred task was once taken for dead.
         "workers__min_heartbeat_interval": 1,
         "scheduler__scheduler_health_check_threshold": SILENCE_SECONDS,
-        "scheduler__orphaned_tasks_check_interval": 5,
+        "scheduler__orphaned_tasks_check_interval": 10,
         # Twice as long for a task: an API server that starts anew hears nothing for 25 s.
         "scheduler__task_instance_heartbeat_timeout": 2 * SILENCE_SECONDS,
         "usage_data_collection__enabled": False,
