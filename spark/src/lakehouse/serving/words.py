@@ -1,0 +1,46 @@
+"""Figures, instants and errors as the pages write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lakehouse.alerts.run_message import duration
+from lakehouse.alerts.scrub import without_values
+
+__all__ = ["Fault", "count", "duration", "moment", "share"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An error taken apart again: what happened and where, what is allowed, what to do next; or ""."""
+
+    cause: str
+    allowed: str
+    remedy: str
+
+    @classmethod
+    def of(cls, text: str, secrets: Iterable[str] = ()) -> Fault:
+        """Read what `LakehouseError` wrote; values of rows that it quotes are left out."""
+        told, _, remedy = without_values(text, secrets).partition(" Next: ")
+        cause, _, allowed = told.partition(" Allowed: ")
+        return cls(cause, allowed.removesuffix("."), remedy)
+
+
+def count(number: int) -> str:
+    """Return a whole number with its thousands apart."""
+    return f"{number:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """Return a part of a whole in percent; what is more than nothing never reads 0 %."""
+    if not whole or not part:
+        return "0 %"
+    percent = 100 * part / whole
+    return "< 0.01 %" if percent < 0.01 else f"{percent:.2f} %"
+
+
+def moment(instant: datetime) -> str:
+    """Return an instant in UTC to the second."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
