@@ -14,7 +14,7 @@ from lakehouse.errors import AuditUnavailable, LakehouseError, ParameterError, S
 from lakehouse.log import get_logger, secrets_of
 from lakehouse.publish.manifest import Manifest
 from lakehouse.serving.bars import run_bars
-from lakehouse.serving.pages import STATIC, page
+from lakehouse.serving.pages import STATIC, page, trouble
 from lakehouse.serving.reader import LONGEST_LIST, Reader, places
 from lakehouse.serving.run_page import run_page
 from lakehouse.serving.visitor import Login, Unwelcome, Visitor
@@ -104,25 +104,22 @@ def _unwelcome(request: Request, error: Any) -> Response:
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     login = f"{base.rpartition('/')[0]}/api/v2/auth/login?next={quote(here, safe='')}"
     if error.visitor is Visitor.REFUSED:
-        return page(request, "trouble.html", 403, title="Not for this login", fault=_REFUSED, places={}, login="")
+        return trouble(request, 403, "Not for this login", _REFUSED)
     if request.headers.get("sec-fetch-dest") == "document":
         return RedirectResponse(login, 303)
-    return page(request, "trouble.html", 401, title="Nobody is logged in", fault=_NO_SESSION, places={}, login=login)
+    return trouble(request, 401, "Nobody is logged in", _NO_SESSION, login)
 
 
-_REFUSED = Fault(
-    "This login may not read DAG runs, and these pages tell of them.", "", "ask an administrator of Airflow."
-)
+_REFUSED = Fault("This login may not read DAG runs; these pages tell of them.", "", "ask an administrator of Airflow.")
 _NO_SESSION = Fault("The session has ended, or there was none.", "", "log in to Airflow.")
+_OWN = Fault("This page has a fault of its own.", "", "the log of Airflow's API server says what it is.")
 
 
 def _told(request: Request, error: Any) -> Response:
     status, title = next((each for kind, each in _STATUS.items() if isinstance(error, kind)), (500, "That went wrong"))
-    fault = Fault.of(str(error))
-    return page(request, "trouble.html", status, title=title, fault=fault, places={}, login="")
+    return trouble(request, status, title, Fault.of(str(error)))
 
 
 def _untold(request: Request, error: Exception) -> Response:
     log.error("a page failed", path=request.url.path, error=repr(error))
-    fault = Fault("This page has a fault of its own.", "", "the log of Airflow's API server says what it is.")
-    return page(request, "trouble.html", 500, title="That went wrong", fault=fault, places={}, login="")
+    return trouble(request, 500, "That went wrong", _OWN)

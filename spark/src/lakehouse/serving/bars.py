@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -78,6 +78,12 @@ def lanes(tables: Sequence[Row]) -> list[Lane]:
         Lane(row["table_name"], row["layer"], row["seconds"], _segments(row, _offset(began, row), LANE / whole))
         for row in tables
     ]
+
+
+def phases_of(spent: Iterable[Lane]) -> list[str]:
+    """Return the phases that lanes show, in the order in which a table goes through them."""
+    shown = {segment.phase for lane in spent for segment in lane.segments}
+    return [*(phase for phase in PHASES if phase in shown), *sorted(shown - set(PHASES))]
 
 
 def _offset(began: datetime, row: Row) -> float:

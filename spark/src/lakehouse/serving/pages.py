@@ -31,7 +31,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {name: getattr(words, name) for name in ("count", "duration", "moment", "share")}
+    made.filters |= {name: getattr(words, name) for name in words.FILTERS}
     files = b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))
     made.globals["edition"] = hashlib.sha256(files).hexdigest()[:8]
     return made
@@ -46,3 +46,8 @@ def page(request: Request, template: str, status: int = 200, **told: Any) -> HTM
     airflow = base.rpartition("/")[0]
     text = _TEMPLATES.get_template(template).render(base=base, airflow=airflow, **told)
     return HTMLResponse(text, status, headers=HEADERS)
+
+
+def trouble(request: Request, status: int, title: str, fault: words.Fault, login: str = "") -> HTMLResponse:
+    """Return the page that says why there is none, with a way to the login where one is given."""
+    return page(request, "trouble.html", status, title=title, fault=fault, login=login, places={"console": ""})

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from lakehouse.audit.history import Row
 from lakehouse.errors import LakehouseError
 from lakehouse.publish.manifest import Manifest
-from lakehouse.serving.bars import Lane, lanes
+from lakehouse.serving.bars import Lane, lanes, phases_of
 from lakehouse.serving.words import Fault
 
 LAYERS = ("bronze", "silver", "gold")
@@ -41,6 +41,7 @@ class RunPage:
     drift: list[Row]
     publications: list[Row]
     lanes: list[Lane]
+    phases: list[str]
     faults: list[tuple[str, Fault]]
     params: dict[str, object]
     manifest: Manifest | None = None
@@ -62,6 +63,7 @@ def run_page(
     run = attempts[-1]
     ended = run["ended_at"] or datetime.now(UTC)
     ledgers = [_ledger(layer, tables) for layer in _layers(tables)]
+    spent = lanes([row for each in ledgers for row in each.rows if row["seconds"] >= 0.05])
     seconds = (ended - attempts[0]["started_at"]).total_seconds()
     return RunPage(
         run=run,
@@ -71,7 +73,8 @@ def run_page(
         rules=found["rules_failed"],
         drift=found["drift"],
         publications=found["publications"],
-        lanes=lanes([row for each in ledgers for row in each.rows if row["seconds"] >= 0.05]),
+        lanes=spent,
+        phases=phases_of(spent),
         faults=_faults(run, tables, secrets),
         params={name: value for name, value in run["params"].items() if value not in PLAIN},
         manifest=manifest if isinstance(manifest, Manifest) else None,

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from markupsafe import Markup, escape
+
 from lakehouse.alerts.run_message import duration
 from lakehouse.alerts.scrub import without_values
 
-__all__ = ["Fault", "count", "duration", "moment", "share"]
+FILTERS = ("count", "duration", "marked", "moment", "share", "short_moment")
+__all__ = ["FILTERS", "Fault", "count", "duration", "marked", "moment", "share", "short_moment"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,20 @@ class Fault:
         told, _, remedy = without_values(text, secrets).partition(" Next: ")
         cause, _, allowed = told.partition(" Allowed: ")
         return cls(cause, allowed.removesuffix("."), remedy)
+
+
+def marked(text: str) -> Markup:
+    """Return a sentence with a capital, escaped, and with what stands between back-ticks as code."""
+    parts = [escape(part) for part in (text[:1].upper() + text[1:]).split("`")]
+    if len(parts) % 2 == 0:  # the last one is never closed
+        parts[-2:] = [Markup("`").join(parts[-2:])]
+    pieces = [Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)]
+    return Markup("").join(pieces)
+
+
+def short_moment(instant: datetime) -> str:
+    """Return an instant in UTC to the minute, without its year."""
+    return f"{instant.astimezone(UTC):%m-%d %H:%M}"
 
 
 def count(number: int) -> str:
