@@ -6,7 +6,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from lakehouse.serving.mount import RunsPages
 
-ICONS = {"icon": "lakehouse/static/icon.svg", "icon_dark_mode": "lakehouse/static/icon-dark.svg"}
+ICON = "lakehouse/static/icon.svg"
 
 
 class LakehouseRuns(AirflowPlugin):
@@ -15,12 +15,12 @@ class LakehouseRuns(AirflowPlugin):
     name = "lakehouse_runs"
     fastapi_apps: ClassVar[list[Any]] = [{"app": RunsPages(), "url_prefix": "/lakehouse", "name": "Lakehouse runs"}]
     external_views: ClassVar[list[Any]] = [
-        {"name": "Lakehouse", "href": "lakehouse/", "url_route": "lakehouse", "nav_top_level": True, **ICONS},
+        {"name": "Lakehouse", "href": "lakehouse/", "url_route": "lakehouse", "nav_top_level": True, "icon": ICON},
         {
             "name": "Tables",
             "href": "lakehouse/runs?dag_id={DAG_ID}&dag_run_id={RUN_ID}",
             "url_route": "lakehouse-tables",
             "destination": "dag_run",
-            **ICONS,
+            "icon": ICON,
         },
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from markupsafe import Markup, escape
 from lakehouse.alerts.run_message import duration
 from lakehouse.alerts.scrub import without_values
 
+# A word, and no name of something.
+_WORD = re.compile(r"[a-z]+[ ,]")
 FILTERS = ("count", "duration", "marked", "moment", "share", "short_moment")
 __all__ = ["FILTERS", "Fault", "count", "duration", "marked", "moment", "share", "short_moment"]
 
@@ -33,7 +36,8 @@ class Fault:
 
 def marked(text: str) -> Markup:
     """Return a sentence with a capital, escaped, and with what stands between back-ticks as code."""
-    parts = [escape(part) for part in (text[:1].upper() + text[1:]).split("`")]
+    capital = text[:1].upper() if _WORD.match(text) else text[:1]  # an address or a table's name is left as it is
+    parts = [escape(part) for part in (capital + text[1:]).split("`")]
     if len(parts) % 2 == 0:  # the last one is never closed
         parts[-2:] = [Markup("`").join(parts[-2:])]
     pieces = [Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)]
