@@ -128,13 +128,13 @@ def test_the_list_has_a_row_a_run(client, good):
     head, run = rows(client.get(""))
     assert head == [
         *("Status", "Run", "Published", "Started, UTC", "Duration", "Rows in", "Rows out", "Quarantined", "Drift"),
-        "Written",
+        "Tables written",
     ]
     assert run[:3] == ["success", run[1], "1 current"]
     assert run[1].startswith("olist r1 ")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run[3])
     assert re.fullmatch(r"\d\.\d s", run[4])
-    assert run[5:] == ["5,031", "4,900", "12", "1", "1 of 2 tables"]
+    assert run[5:] == ["5,031", "4,900", "12", "1", "1 of 2"]
 
 
 def test_a_run_shows_its_ledger_rules_drift_and_versions(client, good):

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from lakehouse.audit.migrate import migrate
 from lakehouse.lake import Lake
+from lakehouse.publish.manifest import Manifest
 from lakehouse.publish.store import current
 from lakehouse.settings import Settings
 from lakehouse.source.sample import write_sample
@@ -32,13 +33,13 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 400
 
 
-@pytest.fixture
-def stack(new_settings: Callable[[], Settings], tmp_path: Path) -> Iterator[Settings]:
+@pytest.fixture(scope="module")
+def stack(new_settings: Callable[[], Settings], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A stack whose lake is MinIO, with made data for its source and an audit schema."""
     made = new_settings()
     server = native_postgres(made, layout(made))
     told = {
-        "raw": tmp_path / "raw",
+        "raw": tmp_path_factory.mktemp("raw"),
         "lake": "s3a://{layer}",
         "s3_endpoint": f"http://127.0.0.1:{made.minio_port}",
         "audit_url": SecretStr(server.url("audit")),
@@ -88,11 +89,19 @@ def shell(settings: Settings, *words: str) -> str:
     return done.stdout
 
 
-def test_both_dags_over_the_api_end_in_a_publication_and_a_second_run_changes_nothing(stack: Settings) -> None:
+@pytest.fixture(scope="module")
+def first(stack: Settings) -> Manifest:
+    """What readers see after both DAGs have run once."""
     assert set(trigger(stack, "setup_source_db").values()) == {"success"}
     assert set(trigger(stack, "medallion_pipeline").values()) == {"success"}
-    first = current(stack, "olist")
-    assert first is not None
+    found = current(stack, "olist")
+    assert found is not None
+    return found
+
+
+def test_both_dags_over_the_api_end_in_a_publication_and_a_second_run_changes_nothing(
+    stack: Settings, first: Manifest
+) -> None:
     lake = Lake(stack, "olist")
     for name, version in first.tables.items():
         _, layer, table = name.split(".")
@@ -109,3 +118,49 @@ def test_both_dags_over_the_api_end_in_a_publication_and_a_second_run_changes_no
     held = sum(rule["rows"] for rule in json.loads(shell(stack, "quarantine", "rules", "olist.silver.order_items")))
     assert held > 0
     assert json.loads(shell(stack, "run", "olist"))["publication"]["number"] == first.number
+
+
+def pages(dag_run: str, run: str) -> list[dict[str, Any]]:
+    """What a person looks at, each with what it must say; `framed` are ours, in Airflow's frame."""
+    ours = "/plugin/lakehouse/lakehouse"
+    return [
+        {"name": "runs", "path": "/plugin/lakehouse", "framed": True, "says": "Readers see publication 1"},
+        {"name": "run", "path": f"{ours}/runs/{run}", "framed": True, "says": "Where the time went", "height": 1000},
+        {"name": "queries", "path": f"{ours}/queries", "framed": True, "says": "quarantine_by_rule.sql"},
+        {"name": "dags", "path": "/dags", "says": "medallion_pipeline"},
+        {"name": "dag", "path": "/dags/medallion_pipeline", "says": "medallion_pipeline"},
+        {"name": "trigger", "path": "/dags/medallion_pipeline", "click": "Trigger", "says": "full.refresh"},
+        {"name": "dag_run", "path": dag_run, "says": "quality_gate"},
+    ]
+
+
+def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, first: Manifest, browser: Any) -> None:
+    ((dag_run,),) = ask(stack, f"SELECT DISTINCT link FROM audit.runs WHERE run_id = '{first.run_id}'")
+    base = f"http://127.0.0.1:{stack.airflow_port}/lakehouse/"
+    token = {"Authorization": f"Bearer {log_in(stack)}"}
+    assert [requests.get(base, headers=each, timeout=10).status_code for each in ({}, token)] == [401, 200]
+    told = browser.look(stack, first.run_id, pages(dag_run, first.run_id))
+    assert told["errors"] == []
+    assert told["elsewhere"] == []
+    assert told["wrongCookie"] == "/auth/login"
+    assert told["landed"] == "/lakehouse/queries"
+    assert told["menu"] == "Runs"
+    assert len(told["runs"]) == ask(stack, "SELECT count(DISTINCT run_id) FROM audit.runs")[0][0]
+    assert told["theme"] == "dark"
+    assert told["console"] == f"http://127.0.0.1:{stack.minio_console_port}"
+    assert told["deep"] == f"/plugin/lakehouse/lakehouse/runs/{first.run_id}"
+    classes = "inserted, updated, unchanged, stale, duplicate, quarantined, deleted"
+    figures = ask(
+        stack,
+        f"SELECT split_part(table_name, '.', 3), input_rows, {classes}, output_rows, version_written FROM audit.run_logs "
+        f"WHERE run_id = '{first.run_id}' AND status = 'SUCCESS' ORDER BY layer, 1",
+    )
+    shown = [line.split("\t") for line in told["ledger"] if "\tsuccess\t" in line]
+    assert sorted([name, *rest[:-1]] for name, _, *rest in shown) == sorted(
+        [name, *(f"{figure:,}" for figure in rest)] for name, *rest in figures
+    )
+    assert len(figures) == 30
+    assert told["airflow"] == dag_run
+    assert told["tab"] == f"/lakehouse/runs/{first.run_id}"
+    assert [each for each in told["pictures"] if each["faint"]] == []
+    assert [each for each in told["pictures"] if each["framed"] and each["wide"] > 0] == []

@@ -1,0 +1,138 @@
+"use strict";
+// Looks at pages as a person does: logs in by the form, follows the menu, takes pictures, and reads what is wrong in them.
+// A job comes as JSON on stdin, a report goes as JSON to stdout.
+
+const fs = require("fs");
+const job = JSON.parse(fs.readFileSync(0, "utf8"));
+const { chromium } = require(job.playwright);
+
+const PATIENCE = 20_000;
+// What Chromium itself says of the frame that Airflow makes, and of a page that was asked for without a session.
+const KNOWN = /allow-scripts and allow-same-origin|status of 401/;
+
+async function logIn(page) {
+  await page.locator('input[name="username"]').fill(job.user);
+  await page.locator('input[name="password"]').fill(job.password);
+  await page.locator('button[type="submit"]').click();
+}
+
+/** Texts whose contrast with what is behind them is below 4.5 (3 for large ones), each once. */
+function faint() {
+  const parts = (text) => text.match(/[\d.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((each) => (each / 255 <= 0.04045 ? each / 255 / 12.92 : ((each / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const behind = (element) => {
+    for (let each = element; each; each = each.parentElement) {
+      const [r, g, b, a = 1] = parts(getComputedStyle(each).backgroundColor);
+      if (a === 1) return [r, g, b];
+    }
+    return matchMedia("(prefers-color-scheme: dark)").matches ? [0, 0, 0] : [255, 255, 255];
+  };
+  const found = new Set();
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || element.closest("svg, script") || !element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    const [one, other] = [light(parts(style.color)), light(behind(element))].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    if (ratio < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5)) found.add(`${texts.currentNode.data.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return [...found];
+}
+
+async function frameOf(page) {
+  const frame = await (await page.waitForSelector("iframe", { timeout: PATIENCE })).contentFrame();
+  await frame.waitForSelector("main h1", { timeout: PATIENCE });
+  return frame;
+}
+
+async function journey(browser, told) {
+  const stranger = await browser.newContext();
+  await stranger.addCookies([{ name: "_token", value: "a.b.c", url: job.base }]);
+  const wrong = await stranger.newPage();
+  await wrong.goto(`${job.base}/lakehouse/`);
+  await wrong.waitForSelector('input[name="password"]', { timeout: PATIENCE });
+  told.wrongCookie = new URL(wrong.url()).pathname;
+  await stranger.close();
+
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "light" });
+  const page = await context.newPage();
+  page.on("console", (message) => message.type() === "error" && !KNOWN.test(message.text()) && told.errors.push(`${page.url()}: ${message.text()}`));
+  page.on("pageerror", (error) => told.errors.push(`${page.url()}: ${error}`));
+  page.on("request", (request) => new URL(request.url()).origin !== job.base && /^http/.test(request.url()) && told.elsewhere.push(request.url()));
+  await page.goto(`${job.base}/lakehouse/queries`);
+  await page.waitForSelector('input[name="password"]', { timeout: PATIENCE });
+  if (job.out) await picture(page, page, { name: "login" }, told);
+  await logIn(page);
+  await page.waitForURL("**/lakehouse/queries", { timeout: PATIENCE });
+  told.landed = new URL(page.url()).pathname;
+
+  await page.goto(job.base);
+  await page.getByRole("link", { name: "Lakehouse", exact: true }).click({ timeout: PATIENCE });
+  let frame = await frameOf(page);
+  told.menu = await frame.locator("h1").innerText();
+  told.runs = await frame.locator("table.runs tbody tr").allInnerTexts();
+  await page.evaluate(() => localStorage.setItem("theme", "dark"));
+  told.theme = await frame.waitForFunction(() => getComputedStyle(document.documentElement).colorScheme === "dark").then(() => "dark");
+  await page.evaluate(() => localStorage.removeItem("theme"));
+
+  const [console_] = await Promise.all([
+    context.waitForEvent("page", { timeout: PATIENCE }),
+    frame.getByText("MinIO console").click(),
+  ]);
+  await console_.waitForURL(/^http/, { timeout: PATIENCE });
+  told.console = new URL(console_.url()).origin;
+  await console_.close();
+
+  await frame.locator(`table.runs a[href$="/runs/${job.run}"]`).click();
+  await frame.waitForSelector("#ledger", { timeout: PATIENCE });
+  told.deep = new URL(page.url()).pathname;
+  told.ledger = await frame.locator("table.ledger tbody tr").allInnerTexts();
+  await page.goto(`${job.base}/lakehouse/runs/${encodeURIComponent(job.run)}`);
+  await page.getByText("Run in Airflow").click();
+  await page.waitForURL("**/dags/**", { timeout: PATIENCE });
+  told.airflow = new URL(page.url()).pathname;
+  await page.getByRole("link", { name: "Tables", exact: true }).click({ timeout: PATIENCE });
+  frame = await frameOf(page);
+  told.tab = new URL(frame.url()).pathname;
+  await frame.getByText("Run in Airflow").click();
+  await page.waitForURL((url) => url.pathname === told.airflow, { timeout: PATIENCE });
+  return page;
+}
+
+async function picture(page, view, { name, height = 800 }, told) {
+  for (const width of [1280, 390]) for (const scheme of ["light", "dark"]) {
+    await page.setViewportSize({ width, height: width === 390 ? 844 : height });
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.waitForTimeout(job.out ? 400 : 100);
+    const wide = await view.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    const framed = view !== page;
+    told.pictures.push({ name, width, scheme, framed, wide, faint: framed ? await view.evaluate(faint) : [] });
+    if (job.out) await page.screenshot({ path: `${job.out}/${name}-${width}-${scheme}.png`, animations: "disabled" });
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.emulateMedia({ colorScheme: "light" });
+}
+
+async function main() {
+  const told = { errors: [], elsewhere: [], pictures: [] };
+  const browser = await chromium.launch({ executablePath: job.chromium, args: ["--no-sandbox"] });
+  try {
+    const page = await journey(browser, told);
+    for (const each of job.pages) {
+      await page.goto(job.base + each.path);
+      const view = each.framed ? await frameOf(page) : page;
+      if (each.click) await page.getByRole("button", { name: each.click, exact: true }).first().click({ timeout: PATIENCE });
+      await view.getByText(new RegExp(each.says, "i")).first().waitFor({ timeout: PATIENCE });
+      await picture(page, view, each, told);
+    }
+  } finally {
+    await browser.close();
+  }
+  process.stdout.write(JSON.stringify(told));
+}
+
+main().catch((error) => { process.stderr.write(String(error.stack)); process.exit(1); });
