@@ -97,6 +97,7 @@ class House:
             "team": {"name": "shop"},
             "schema": [{"name": table, "properties": numbered_keys(said["columns"]), "quality": said["quality"]}],
             "customProperties": [{"property": "lakehouse", "value": said["block"]}],
+            **({"slaProperties": said["slaProperties"]} if "slaProperties" in said else {}),
         }
         path = self.pipeline / layer / f"{table}.odcs.yaml"
         path.parent.mkdir(exist_ok=True)

@@ -76,6 +76,23 @@ def test_a_row_of_a_transaction_that_ends_after_the_run_comes_with_the_next(shop
     assert len(bronze(house)) == 5
 
 
+def test_a_horizon_that_is_held_by_a_transaction_stops_no_run_and_loses_no_delete(shop, ask, database):
+    """Two runs while a transaction stays open fix the same horizon; a row that went between them goes with the next."""
+    house = shop(deletes="key-scan")
+    with closing(psycopg2.connect(database)) as late, late.cursor() as cursor:
+        cursor.execute("INSERT INTO shop.orders VALUES ('late', 'new', 1)")
+        run(house)
+        assert len(bronze(house)) == 3
+        ask("DELETE FROM shop.orders WHERE order_id = 'o1'")
+        at = horizon(house)
+        assert run(house)["bronze.orders"].status == "SKIPPED"
+        assert horizon(house) == at
+        late.commit()
+    ledger = run(house)["bronze.orders"].ledger
+    assert (ledger.inserted, ledger.deleted) == (1, 1)
+    assert silver(house) == [("late", "new"), ("o2", "new"), ("o3", "new")]
+
+
 def test_a_row_from_the_future_waits_and_drags_no_horizon(shop, ask):
     house = shop()
     ask("INSERT INTO shop.orders VALUES ('future', 'new', 1, '2999-01-01')")

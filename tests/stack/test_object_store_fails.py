@@ -85,11 +85,9 @@ def test_a_slow_store_that_stumbles_is_borne(drill, shop, forwarder, direct, row
     assert shop.table("silver", direct) == {1: "um", 2: "dois"}
 
 
-@pytest.mark.parametrize("fault", ["503", "cut"])
-def test_a_store_that_takes_no_writes_ends_the_run_and_nothing_is_torn(drill, shop, forwarder, direct, fault):
-    assert shop.run(*BRONZE).returncode == 0
-    shop.say({3: "tres"})
-    writes = []
+def refuse_writes(forwarder, drill, fault: str) -> list[str]:
+    """Let no write through from now on; the list grows by the path of each that was tried."""
+    writes: list[str] = []
 
     def refuse(method: str, path: str) -> int | None:
         if method not in ("PUT", "POST"):
@@ -100,6 +98,14 @@ def test_a_store_that_takes_no_writes_ends_the_run_and_nothing_is_torn(drill, sh
         return 503
 
     forwarder.before = refuse
+    return writes
+
+
+@pytest.mark.parametrize("fault", ["503", "cut"])
+def test_a_store_that_takes_no_writes_ends_the_run_and_nothing_is_torn(drill, shop, forwarder, direct, fault):
+    assert shop.run(*BRONZE).returncode == 0
+    shop.say({3: "tres"})
+    writes = refuse_writes(forwarder, drill, fault)
     refused(shop, shop.run(*BRONZE))
     assert 1 < len(writes) < 20, "tried again, and not for ever"
     forwarder.before = drill.nothing
@@ -110,17 +116,7 @@ def test_a_store_that_takes_no_writes_ends_the_run_and_nothing_is_torn(drill, sh
 
 @pytest.mark.parametrize("fault", ["cut", "503"])
 def test_a_store_that_takes_no_writes_of_sparks_ends_the_run(drill, shop, forwarder, direct, fault):
-    writes = []
-
-    def refuse(method: str, path: str) -> int | None:
-        if method not in ("PUT", "POST"):
-            return None
-        writes.append(path)
-        if fault == "cut":
-            raise drill.Cut
-        return 503
-
-    forwarder.before = refuse
+    writes = refuse_writes(forwarder, drill, fault)
     refused(shop, shop.run(*BRONZE, LAKEHOUSE_SMALL_BATCH_ROWS=SPARK))
     assert 1 < len(writes) < 100
     forwarder.before = drill.nothing

@@ -40,6 +40,8 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
         "spark.sql.execution.arrow.localRelationThreshold": "256k",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
         "spark.databricks.delta.properties.defaults.enableDeletionVectors": "true",
+        # Maintenance cleans the log: Delta's own clean-up knows nothing of published versions.
+        "spark.databricks.delta.properties.defaults.enableExpiredLogCleanup": "false",
         "spark.delta.logStore.s3a.impl": LOG_STORE,
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",

@@ -106,6 +106,15 @@ def create_json(store: Store, path: str, record: dict[str, Any]) -> bool:
     return True
 
 
+def delete_object(store: Store, path: str) -> None:
+    """Delete an object; one that is gone already is no error."""
+    try:
+        with store_errors(f"{store.uri}/{path}", store.secrets):
+            obstore.delete(store.backend, path)
+    except FileNotFoundError:
+        return
+
+
 def list_names(store: Store, folder: str) -> list[str]:
     """Return the names of the objects directly in a folder, sorted; an empty list when there are none."""
     with store_errors(f"{store.uri}/{folder}", store.secrets):

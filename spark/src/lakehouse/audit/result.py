@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -30,6 +30,11 @@ class Ledger:
         """Return how many rows have a known end."""
         figures: tuple[int, ...] = astuple(self)
         return sum(figures[1:])
+
+    @property
+    def written(self) -> int:
+        """Return how many rows changed the table."""
+        return self.inserted + self.updated + self.deleted
 
     def check(self, table: str) -> None:
         """Raise LedgerUnbalanced, naming every figure, unless rows in equal what became of them."""
@@ -93,6 +98,10 @@ class TableResult:
         for moment in (self.window_from, self.window_to):
             if moment is not None and moment.tzinfo is None:
                 raise ValueError(f"{self.table}: the window's bound {moment.isoformat()} has no time zone")
+
+    def with_ledger(self, ledger: Ledger) -> Self:
+        """Return the result with what became of the rows."""
+        return replace(self, ledger=ledger, rows_out=ledger.written)
 
     def as_json(self) -> str:
         """Return one line of JSON with every field, instants as ISO 8601."""

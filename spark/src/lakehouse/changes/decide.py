@@ -6,12 +6,13 @@ The same as lakehouse.engine.latest and .deletes in Spark; tests hold both again
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.changes.query import numbered, query, quote, same
+from lakehouse.changes.write import Change
 
 DELETE = "delete"
 
@@ -26,6 +27,11 @@ class Decision:
     deleted: pa.Table
     unchanged: int
     stale: int
+
+    @property
+    def change(self) -> Change:
+        """Return what is to be committed."""
+        return Change(self.inserted, self.updated, self.before, self.deleted)
 
 
 def newest(rows: pa.Table, key: Sequence[str], latest_by: Sequence[str]) -> pa.Table:
@@ -94,9 +100,7 @@ def without_outlived(decision: Decision, marks: pa.Table, key: Sequence[str], la
     )
     kept = decision.inserted.take(found.column("_n"))
     outlived = decision.inserted.num_rows - kept.num_rows
-    return Decision(
-        kept, decision.updated, decision.before, decision.deleted, decision.unchanged, decision.stale + outlived
-    )
+    return replace(decision, inserted=kept, stale=decision.stale + outlived)
 
 
 def _newer(order: Sequence[str], left: str = "n", right: str = "h") -> str:

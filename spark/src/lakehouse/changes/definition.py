@@ -15,7 +15,12 @@ from lakehouse.changes.place import place_of
 from lakehouse.errors import ParameterError
 from lakehouse.settings import Settings
 
-_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.enableChangeDataFeed": "true"}
+# Maintenance cleans the log: Delta's own clean-up knows nothing of published versions.
+_PROPERTIES = {
+    "delta.enableDeletionVectors": "true",
+    "delta.enableChangeDataFeed": "true",
+    "delta.enableExpiredLogCleanup": "false",
+}
 _SIMPLE = {
     pa.int8(): "byte", pa.int16(): "short", pa.int32(): "integer", pa.int64(): "long", pa.float32(): "float",
     pa.float64(): "double", pa.string(): "string", pa.bool_(): "boolean", pa.date32(): "date",

@@ -37,17 +37,31 @@ def changed_rows(
     return pa.concat_tables(parts)
 
 
+def has_changes(place: Place, first: int, last: int) -> bool:
+    """Return whether versions `first` to `last`, both included, changed a row or the definition of the table.
+
+    Compaction does not, nor does a commit that only says what it has taken in.
+    """
+    return any(_changes(action) for version in range(first, last + 1) for action in read_entry(place, version))
+
+
+def _changes(action: Action) -> bool:
+    if "metaData" in action or "cdc" in action:
+        return True
+    return any(bool(action[kind].get("dataChange", True)) for kind in ("add", "remove") if kind in action)
+
+
 def _of_version(place: Place, schema: pa.Schema, actions: list[Action], names: list[str]) -> list[pa.Table]:
     if any("metaData" in action for action in actions) and not any("protocol" in action for action in actions):
         raise NotReadable("the table's definition was changed")
     given = [action["cdc"] for action in actions if "cdc" in action]
-    _need_small([*given, *(action["add"] for action in actions if "add" in action and not given)])
+    added = [action["add"] for action in actions if "add" in action and action["add"].get("dataChange", True)]
+    _need_small(given or added)
     if given:
         with_type = pa.schema([*schema, pa.field(CHANGE_TYPE, pa.string())])
         return [_file(place, with_type, each, [*names, CHANGE_TYPE]) for each in given]
     if any("remove" in action and action["remove"].get("dataChange", True) for action in actions):
         raise NotReadable("files were removed without change files")
-    added = [action["add"] for action in actions if "add" in action and action["add"].get("dataChange", True)]
     if any("deletionVector" in add for add in added):
         raise NotReadable("rows were deleted without change files")
     tables = [_file(place, schema, each, names) for each in added]

@@ -24,7 +24,8 @@ from lakehouse.settings import Settings
 FILE, ROW = "_file", "_row"
 # Of Parquet files, compressed: on its way through driver and JVM a row takes some fifty times that.
 MOST_BYTES = 24 << 20
-_FEATURES = {"deletionVectors", "changeDataFeed", "appendOnly", "invariants", "timestampNtz"}
+_NEEDED = {"deletionVectors", "changeDataFeed"}
+_FEATURES = _NEEDED | {"appendOnly", "invariants", "timestampNtz"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,12 @@ class Snapshot:
 def rows_of(add: Action) -> int:
     """Return how many rows of a file are in the table."""
     vector = add.get("deletionVector") or {}
-    return int(json.loads(add["stats"])["numRecords"]) - int(vector.get("cardinality", 0))
+    return stored_rows(add) - int(vector.get("cardinality", 0))
+
+
+def stored_rows(add: Action) -> int:
+    """Return how many rows a file holds, deleted ones among them."""
+    return int(json.loads(add["stats"])["numRecords"])
 
 
 def read_columns(file: pq.ParquetFile, names: Sequence[str], schema: pa.Schema) -> pa.Table:
@@ -129,10 +135,13 @@ def read_columns(file: pq.ParquetFile, names: Sequence[str], schema: pa.Schema) 
 
 
 def is_plain(table: DeltaTable) -> bool:
-    """Whether a table has only what is read and written here: no partitions, no feature but those below."""
+    """Whether a table takes what is written here, and has nothing that is not read: features, partitions.
+
+    A table that names no features (before reader 3, writer 7) has no deletion vectors.
+    """
     protocol = table.protocol()
     features = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
-    return features <= _FEATURES and not table.metadata().partition_columns
+    return features >= _NEEDED and features <= _FEATURES and not table.metadata().partition_columns
 
 
 def snapshot(settings: Settings, table: DeltaTable, uri: str) -> Snapshot:
@@ -161,6 +170,8 @@ def _deleted(table: DeltaTable) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]
 def write_file(place: Place, rows: pa.Table, folder: str = "", kind: str = "part") -> Action:
     """Write rows as one new Parquet file and return what the log says of it: path, size, statistics."""
     path = f"{folder}{kind}-00000-{uuid.uuid4()}-c000.zstd.parquet"
+    # Arrow's bounds leave NaN out, and Spark would skip the rows that hold it.
+    bounded = [field.name for field in rows.schema if not pa.types.is_floating(field.type)]
     with place.create_file(path) as sink:
-        pq.write_table(rows, sink, compression="zstd", store_schema=False)
+        pq.write_table(rows, sink, compression="zstd", store_schema=False, write_statistics=bounded)
     return {"path": path, "partitionValues": {}, "size": place.size(path), "stats": statistics(rows)}

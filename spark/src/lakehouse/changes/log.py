@@ -35,6 +35,21 @@ def read_entry(place: Place, version: int) -> list[Action]:
     return [json.loads(line) for line in content.splitlines() if line.strip()]
 
 
+def entry_versions(place: Place) -> list[int]:
+    """Return the versions whose entries are there, in order."""
+    names = place.list_objects("_delta_log")
+    return [int(name[:20]) for name in names if name[:20].isdigit() and name[20:] == ".json"]
+
+
+def checkpoints(place: Place) -> list[int]:
+    """Return the versions that have a checkpoint, in order.
+
+    They are listed, not looked up: `_last_checkpoint` may be cut short, or name a newer one.
+    """
+    names = place.list_objects("_delta_log")
+    return [int(name[:20]) for name in names if name[:20].isdigit() and name[20:] == ".checkpoint.parquet"]
+
+
 def active_files(place: Place, version: int) -> list[Action]:
     """Return the `add` actions of a version, newest entry of each file, with its deletion vector if it has one."""
     start, files = _checkpoint(place, version)
@@ -65,13 +80,8 @@ def _identity(file: Action) -> tuple[str, str]:
 
 
 def _checkpoint(place: Place, version: int) -> tuple[int, dict[tuple[str, str], Action]]:
-    """Return the version of the newest checkpoint that is not after `version`, and its files; -1 where there is none.
-
-    The checkpoints are listed, not looked up: `_last_checkpoint` may be cut short, or name a newer one.
-    """
-    names = [name for name in place.list_objects("_delta_log") if name.endswith(".checkpoint.parquet")]
-    numbers = sorted(int(name[:20]) for name in names if len(name) == 20 + len(".checkpoint.parquet"))
-    numbers = [number for number in numbers if number <= version]
+    """Return the newest checkpoint that is not after `version`, and its files; -1 where there is none."""
+    numbers = [number for number in checkpoints(place) if number <= version]
     if not numbers:
         return -1, {}
     with place.open_file(f"_delta_log/{numbers[-1]:020d}.checkpoint.parquet") as source:

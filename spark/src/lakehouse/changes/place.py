@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import obstore
@@ -13,8 +14,17 @@ from obstore.exceptions import AlreadyExistsError
 from pyarrow import fs
 
 from lakehouse.errors import StateError
-from lakehouse.objects import Store, list_names, store_at, store_errors
+from lakehouse.objects import Store, delete_object, list_names, store_at, store_errors
 from lakehouse.settings import Settings
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One object of a table: its path from the table's folder, bytes, and the store's own time of it."""
+
+    path: str
+    size: int
+    modified: datetime
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,17 @@ class Place:
     def list_objects(self, folder: str) -> list[str]:
         """Return the names directly in a folder."""
         return list_names(self.store, folder)
+
+    def list_tree(self) -> list[StoredFile]:
+        """Return every object of the table, those of its log among them."""
+        with store_errors(self.uri, self.store.secrets):
+            found = [each for batch in obstore.list(self.store.backend) for each in batch]
+        return [StoredFile(str(each["path"]), int(each["size"]), each["last_modified"]) for each in found]
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects; one that is gone already is no error."""
+        for path in paths:
+            delete_object(self.store, path)
 
     @contextmanager
     def open_file(self, path: str) -> Iterator[pa.NativeFile]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,18 +26,35 @@ def statistics(rows: pa.Table) -> str:
         if pa.types.is_nested(column.type):
             continue
         nulls[name] = column.null_count
-        if column.null_count < len(column) and not pa.types.is_boolean(column.type):
-            bounds = pc.min_max(column).as_py()
-            least, greatest = _lower(bounds["min"]), _upper(bounds["max"])
-            if least is not None and greatest is not None:
-                low[name], high[name] = least, greatest
+        least, greatest = _bounds(column)
+        if least is not None and greatest is not None:
+            low[name], high[name] = least, greatest
     found = {"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls, "tightBounds": True}
     return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
 
 
 def loosened(stats: str) -> str:
-    """Return a file's statistics once some of its rows are deleted: bounds hold, but may not be reached."""
-    return json.dumps({**json.loads(stats), "tightBounds": False}, separators=(",", ":"), ensure_ascii=False)
+    """Return a file's statistics once some of its rows are deleted: bounds hold, but may not be reached.
+
+    All else stays as it was written: a decimal has more digits than Python's floats.
+    """
+    if "tightBounds" in json.loads(stats):
+        return re.sub(r'"tightBounds"\s*:\s*true', '"tightBounds":false', stats)
+    return f'{stats.rstrip().removesuffix("}")},"tightBounds":false}}'
+
+
+def _bounds(column: pa.ChunkedArray) -> tuple[Any, Any]:
+    """Return the least and the greatest value as the log keeps them, each None where it cannot."""
+    if column.null_count == len(column) or pa.types.is_boolean(column.type):
+        return None, None
+    # NaN is above every number to Spark, and no number to Arrow.
+    if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+        return None, None
+    try:
+        found = pc.min_max(column).as_py()
+    except (OverflowError, ValueError):  # a year that Python has not
+        return None, None
+    return _lower(found["min"]), _upper(found["max"])
 
 
 def _lower(value: Any) -> Any:
@@ -67,7 +85,7 @@ def _moment(value: datetime) -> str | None:
 
 
 def _number(value: Any) -> Any:
-    """JSON's own numbers only: a decimal that a double cannot hold exactly, NaN and bytes have no bound."""
+    """JSON's own numbers only: a decimal that a double cannot hold exactly, infinity and bytes have no bound."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):

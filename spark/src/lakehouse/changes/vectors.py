@@ -9,7 +9,7 @@ import base64
 import struct
 import uuid
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pyroaring import BitMap64
@@ -19,7 +19,21 @@ from lakehouse.changes.place import Place
 _MAGIC = 1681511377
 _RFC1924 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
-_TO_Z85 = str.maketrans(_RFC1924, _Z85)
+_TO_Z85, _FROM_Z85 = str.maketrans(_RFC1924, _Z85), str.maketrans(_Z85, _RFC1924)
+_NAME_LENGTH = 20
+
+
+def vector_path(descriptor: Mapping[str, Any]) -> str | None:
+    """Return the file of a deletion vector, from the table's folder; None where there is no such file of its own.
+
+    A vector may stand in the log itself; one with an absolute path is of another table.
+    """
+    if descriptor.get("storageType") != "u":
+        return None
+    told = str(descriptor["pathOrInlineDv"])
+    folder, name = told[:-_NAME_LENGTH], told[-_NAME_LENGTH:].translate(_FROM_Z85)
+    file = f"deletion_vector_{uuid.UUID(bytes=base64.b85decode(name))}.bin"
+    return f"{folder}/{file}" if folder else file
 
 
 def write_vectors(place: Place, deleted: Iterable[Iterable[int]]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lakehouse.cli import alerts, demo, history, quarantine, runs, source, specs, stack
+from lakehouse.cli import alerts, demo, history, maintain, quarantine, runs, source, specs, stack
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The lakehouse platform.", pretty_exceptions_enable=False
@@ -15,5 +15,6 @@ specs.add_to(app)
 source.add_to(app)
 history.add_to(app)
 quarantine.add_to(app)
+maintain.add_to(app)
 alerts.add_to(app)
 stack.add_to(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -23,7 +24,7 @@ from lakehouse.log import get_logger
 from lakehouse.source.connect import reading
 from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
-from lakehouse.source.keys import bucket_counts, keys_in
+from lakehouse.source.keys import bucket_counts, keys_among
 from lakehouse.source.window import WindowCount, count_window
 from lakehouse.specs import Layer, Silver, Table
 
@@ -68,19 +69,14 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
         except NotReadable as why:
             log.debug("Spark reads the window", table=name, why=str(why))
         else:
-            rows_out = ledger.inserted + ledger.deleted
-            return replace(
-                result, ledger=ledger, rows_out=rows_out, version_written=version, phases=dict(context.phases)
-            )
+            return replace(result.with_ledger(ledger), version_written=version, phases=dict(context.phases))
         ledger = _write(table, plan, context, result)
     state = context.lake.state(plan.uri, plan.application)
     if state and plan.state and state.version == plan.state.version:
         told = note or "all of it is held already"
         return replace(result, status="SKIPPED", ledger=ledger, note=told, phases=dict(context.phases))
     return replace(
-        result,
-        ledger=ledger,
-        rows_out=ledger.inserted + ledger.deleted,
+        result.with_ledger(ledger),
         version_written=state.version if state else None,
         phases=dict(context.phases),
     )
@@ -102,6 +98,8 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
         count = count_window(connection, block.source, block.watermark, window.low, window.high)
     need_watermarks(table, block, count)
     gone = _gone(table, block, context, url, window) if block.deletes == "key-scan" and window.moves and state else []
+    # A commit that moves no horizon is told apart by the run, not by the table.
+    application = application if window.moves else f"{application}:{context.run_id}"
     return Plan(block, uri, application, state, window, count, found, drift, gone)
 
 
@@ -112,12 +110,12 @@ def _gone(table: Table, block: Silver, context: Context, url: str, window: Windo
         return []
     schema, name = block.source.split(".")
     found = context.snapshot(context.lake.of(table))
-    keys = found.keys(table.key) if found is not None else silver.scan(columns=list(table.key))
+    keys = found.keys(table.key) if found is not None else pa.table(silver.scan(columns=list(table.key)))
     live = live_keys(keys, context.lake.open(context.lake.quarantine(table)), table.key)
     return missing_keys(
         live,
         lambda: bucket_counts(url, schema, name, table.key, block.watermark, window.high),
-        lambda buckets: keys_in(url, schema, name, table.key, buckets),
+        lambda wanted: keys_among(url, schema, name, table.key, wanted),
     )
 
 
@@ -135,14 +133,12 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
         rows = rows.unionByName(marks)
     source = f"{context.catalog.pipeline.connection}:{plan.block.source}"
     rows = with_origin(rows, context.run_id, context.started, source)
-    # What was asked for moves no horizon: its commit is told apart by the run, not by the table.
-    application = plan.application if plan.window.moves else f"{plan.application}:{context.run_id}"
-    commit = context.commit(application, micros(plan.window.high), result)
+    commit = context.commit(plan.application, micros(plan.window.high), result)
     if any(each.kind == "widened" for each in plan.drift):
         _allow_widening(context, plan.uri)
     with context.phase("write"):
         delta.append(rows, plan.uri, commit, evolve=any(each.action == "evolve" for each in plan.drift))
-    _, written = context.lake.appended(plan.uri, application, commit.number)
+    _, written = context.lake.appended(plan.uri, plan.application, commit.number)
     read, marked = int(seen.get["rows"]), len(plan.gone)
     return Ledger(rows_in=read + marked, inserted=written - marked, deleted=marked, duplicate=read + marked - written)
 

@@ -9,11 +9,12 @@ from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.changes.decide import DELETE
 from lakehouse.engine import delta
 from lakehouse.engine.window import Window
 from lakehouse.specs import Silver
 
-UPSERT, DELETE = "upsert", "delete"
+UPSERT = "upsert"
 
 
 def with_operation(rows: DataFrame, block: Silver) -> DataFrame:

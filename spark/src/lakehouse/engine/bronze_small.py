@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.audit.result import Ledger, TableResult
+from lakehouse.changes.decide import DELETE
 from lakehouse.changes.definition import new_table
 from lakehouse.changes.feed import NotReadable
 from lakehouse.changes.files import Snapshot
 from lakehouse.changes.write import Change, commit_change
-from lakehouse.engine.bronze_rows import DELETE, UPSERT
+from lakehouse.engine.bronze_rows import UPSERT
 from lakehouse.engine.context import Context
 from lakehouse.engine.drift import arrow_type, spark_type
 from lakehouse.engine.jdbc import select_list, window_predicate
@@ -40,9 +40,8 @@ def write_small(table: Table, plan: Plan, context: Context, result: TableResult)
     for name, value in (("_run_id", context.run_id), ("_ingested_at", context.started), ("_source", origin)):
         both = both.append_column(name, _constant(value, both.num_rows, held.schema.field(name).type))
     ledger = Ledger(rows_in=both.num_rows, inserted=rows.num_rows, deleted=marks.num_rows)
-    result = replace(result, ledger=ledger, rows_out=both.num_rows)
     with context.phase("write"):
-        commit = context.commit(plan.application, micros(plan.window.high), result)
+        commit = context.commit(plan.application, micros(plan.window.high), result.with_ledger(ledger))
         return ledger, commit_change(held, Change.appending(both, held), commit)
 
 

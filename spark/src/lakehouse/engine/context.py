@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.audit.result import TableResult
+from lakehouse.changes.feed import has_changes
 from lakehouse.changes.files import FILE, ROW, Snapshot, is_plain, snapshot
+from lakehouse.changes.place import place_of
 from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
 from lakehouse.errors import StateError
@@ -88,10 +90,9 @@ class Context:
             table.load_as_version(version)
         return snapshot(self.settings, table, uri)
 
-    def rows_at(self, uri: str, version: int) -> int:
-        """Return how many rows a plain table had at a version; 0 before its first."""
-        found = self.snapshot(uri, version) if version >= 0 else None
-        return found.rows if found is not None else 0
+    def has_changes(self, uri: str, first: int, last: int) -> bool:
+        """Return whether versions `first` to `last` of a table, both included, changed a row or the definition."""
+        return first <= last and has_changes(place_of(self.settings, uri), first, last)
 
     def frame(self, uri: str) -> DataFrame:
         """Return a table as a frame: its rows travel with the plan where they are few."""

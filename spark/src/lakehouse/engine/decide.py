@@ -7,8 +7,8 @@ import sys
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.changes.decide import DELETE
 from lakehouse.engine import delta
-from lakehouse.engine.bronze_rows import DELETE
 from lakehouse.engine.context import Context
 from lakehouse.engine.deletes import newest_delete, without_outlived
 from lakehouse.engine.delta import ACTION

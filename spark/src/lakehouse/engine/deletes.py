@@ -10,9 +10,9 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.changes.decide import DELETE
 from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
-from lakehouse.engine.bronze_rows import DELETE
 from lakehouse.engine.context import Context
 from lakehouse.engine.delta import ACTION
 from lakehouse.engine.quarantine import HELD, key_of

@@ -25,10 +25,9 @@ from lakehouse.engine.reconcile import apply
 from lakehouse.engine.scd2 import surrogate_key, versions
 from lakehouse.errors import SpecError
 from lakehouse.lake import TableState
-from lakehouse.lake.inputs import Inputs, read_inputs, store_inputs
+from lakehouse.lake.inputs import Inputs, input_uri, read_inputs, store_inputs
 from lakehouse.log import get_logger
 from lakehouse.specs import Full, Incremental, Layer, Scd2, Table
-from lakehouse.specs.lint import find_input
 from lakehouse.specs.rules import quoted
 
 log = get_logger(__name__)
@@ -52,19 +51,26 @@ class Work:
 
     def location(self, name: str) -> str:
         """Return where an input lies; an SCD2 table reads the history of its Silver table."""
-        other = find_input(self.context.catalog.tables, self.table, name)
-        if other is None:
-            raise SpecError(f'no table is named "{name}".', where=self.table.full_name)
-        history = isinstance(self.table.block, Scd2)
-        return self.context.lake.history(other) if history else self.context.lake.of(other)
+        return input_uri(self.context.catalog, self.context.lake, self.table, name)
 
     def read(self, name: str) -> DataFrame:
         """Return an input at the version that this run is made from."""
         return delta.read(self.context.spark, self.location(name), self.now.versions[name])
 
     def changed(self, name: str) -> bool:
-        """Whether an input has a version that the table has not taken in."""
-        return self.before is None or self.now.versions[name] > self.before.versions.get(name, -1)
+        """Whether an input has changes that the table has not taken in."""
+        return name in self._changed
+
+    @cached_property
+    def _changed(self) -> set[str]:
+        since = self.before.versions if self.before else {}
+        return {
+            name
+            for name, version in self.now.versions.items()
+            if self.before is None
+            or name not in since
+            or self.context.has_changes(self.location(name), since[name] + 1, version)
+        }
 
     def changes(self, name: str) -> DataFrame:
         """Return the changed rows of an input since the table last took it in, before and after images alike."""
@@ -170,7 +176,7 @@ def _run_small(work: Work, rebuild: Rebuild, result: TableResult) -> TableResult
     context = work.context
     ledger, change = compare(rebuild)
     ledger.check(work.table.full_name)
-    result = replace(result, ledger=ledger, rows_out=ledger.inserted + ledger.updated + ledger.deleted)
+    result = result.with_ledger(ledger)
     if not result.rows_out and work.before == work.now:
         return replace(result, version_written=rebuild.table.version, phases=dict(context.phases))
     with context.phase("write"):
@@ -197,9 +203,7 @@ def _run_large(work: Work, result: TableResult) -> TableResult:
     ledger.check(table.full_name)
     state = context.lake.state(work.uri, f"gold:{table.name}")
     return replace(
-        result,
-        ledger=ledger,
-        rows_out=ledger.inserted + ledger.updated + ledger.deleted,
+        result.with_ledger(ledger),
         version_written=state.version if state else None,
         phases=dict(context.phases),
     )
@@ -215,7 +219,7 @@ def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit
     if desired is not None and held is not None:
         small = work.context.settings.small_batch_rows
         ledger = apply(shaped(desired, table), held, work.uri, table.key, commit, table.full_name, small)
-    if work.before != work.now and not ledger.inserted + ledger.updated + ledger.deleted:
+    if work.before != work.now and not ledger.written:
         delta.append(work.held.limit(0), work.uri, commit)
     return ledger
 

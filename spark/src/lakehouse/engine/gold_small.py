@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -37,8 +38,9 @@ class Rebuild:
         self.desired: pa.Table | None
         if work.whole:
             self.inputs.need_few()
+            known = None if work.state is None else self._few_of_table()
             self.desired = self._arrow(work.rows())
-            self.table = self._table_or_new(self.desired.schema)
+            self.table = known or new_table(work.context.settings, work.uri, self.desired.schema)
             self.held = self.table.read()
             return
         self.table = needed(work.context.snapshot(work.uri))
@@ -62,7 +64,7 @@ class Rebuild:
         changes = _only(self.inputs.rows(name, among), tail, {column: column for column in columns})
         rows = versions(self.work.sql({name: self._frame(changes)}), block)
         known = {column: among[carried[column]] for column in block.key}
-        return self._arrow(rows), _only(self.table.read(among=known), tail, carried_key(block, carried))
+        return self._arrow(rows), _only(self.table.read(among=known), tail, {key: carried[key] for key in block.key})
 
     def _incremental(self, block: Incremental) -> tuple[pa.Table | None, pa.Table]:
         keys = affected_keys(self.inputs, block, self.table)
@@ -85,9 +87,15 @@ class Rebuild:
         return rows
 
     def _full(self, block: Full) -> tuple[pa.Table, pa.Table]:
-        if not self.table.fits(self.inputs.most):
-            raise NotReadable(f"the table has {self.table.rows} rows")
-        return self._arrow(self.work.full(block, self._view)), self.table.read()
+        held = self._few_of_table().read()
+        return self._arrow(self.work.full(block, self._view)), held
+
+    def _few_of_table(self) -> Snapshot:
+        """Return the table as it is; raises NotReadable where the driver does not take all of it."""
+        table = needed(self.work.context.snapshot(self.work.uri))
+        if not table.fits(self.inputs.most):
+            raise NotReadable(f"the table has {table.rows} rows")
+        return table
 
     def _view(self, name: str) -> DataFrame:
         """Return an input whole: from the driver, or by Spark where it is large."""
@@ -95,12 +103,6 @@ class Rebuild:
             return self._frame(self.inputs.rows(name))
         except NotReadable:
             return self.work.read(name)
-
-    def _table_or_new(self, schema: pa.Schema) -> Snapshot:
-        context = self.work.context
-        if self.work.state is None:
-            return new_table(context.settings, self.work.uri, schema)
-        return needed(context.snapshot(self.work.uri))
 
     def _frame(self, rows: pa.Table) -> DataFrame:
         return delta.local(self.work.context.spark, rows)
@@ -114,11 +116,6 @@ class Rebuild:
                 remedy="aggregate before joining: a join multiplies rows.",
             )
         return found
-
-
-def carried_key(block: Scd2, carried: dict[str, str]) -> dict[str, str]:
-    """Return for each column of the table's key the column of the history that it is."""
-    return {name: carried[name] for name in block.key}
 
 
 def _only(rows: pa.Table, tail: pa.Table, key: dict[str, str]) -> pa.Table:
@@ -140,12 +137,10 @@ def compare(rebuild: Rebuild) -> tuple[Ledger, Change]:
     if rebuild.desired is None:
         return Ledger(), Change.appending(table.none(), table)
     found = differences(rebuild.desired, rebuild.held, rebuild.work.table.key)
-    inserted, updated, deleted = found.inserted.num_rows, found.updated.num_rows, found.deleted.num_rows
     ledger = Ledger(
-        rows_in=inserted + updated + deleted + found.unchanged,
-        inserted=inserted,
-        updated=updated,
-        deleted=deleted,
+        inserted=found.inserted.num_rows,
+        updated=found.updated.num_rows,
+        deleted=found.deleted.num_rows,
         unchanged=found.unchanged,
     )
-    return ledger, Change(found.inserted, found.updated, found.before, found.deleted)
+    return replace(ledger, rows_in=ledger.accounted), found.change

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.result import RuleResult
-from lakehouse.engine.bronze_rows import DELETE
+from lakehouse.changes.decide import DELETE
 from lakehouse.engine.shape import RAW, cast_rules, found
 from lakehouse.errors import QuarantineLimitExceeded
 from lakehouse.specs import Silver, Table

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.changes.decide import DELETE
 from lakehouse.engine import delta
-from lakehouse.engine.bronze_rows import DELETE
 from lakehouse.engine.delta import ACTION
 
 HASH = "_hash"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lakehouse.audit.result import RuleResult, TableResult
 from lakehouse.engine.context import Context
 from lakehouse.engine.drift import bronze_columns
 from lakehouse.errors import StateError
 from lakehouse.lake import TableState
-from lakehouse.specs import Table
+from lakehouse.specs import Layer, Table
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Progress:
     def is_settled(self) -> bool:
         """Whether the table needs no commit but for rows: its newest one says what it has consumed."""
         return self.again and self.silver is not None and not self.silver.restored
+
+    def result(self, table: Table, rules: list[RuleResult]) -> TableResult:
+        """Return a successful run's result before its rows are counted."""
+        return TableResult(
+            table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
+            versions_read={f"{table.pipeline}.{Layer.BRONZE}.{table.name}": self.bronze.version}, rules=rules,
+        )  # fmt: skip
 
 
 def find_progress(table: Table, context: Context) -> Progress | None:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from lakehouse.audit.result import TableResult
 from lakehouse.changes.definition import new_table
 from lakehouse.changes.files import FILE, ROW, Snapshot
-from lakehouse.changes.query import query
+from lakehouse.changes.query import numbered, query
 from lakehouse.changes.write import Change, commit_change
 from lakehouse.engine.context import Context
 from lakehouse.engine.deletes import CLOSED
@@ -21,7 +21,9 @@ from lakehouse.specs import Table
 def keep_rejects(table: Table, context: Context, rejects: pa.Table, result: TableResult) -> None:
     """Add rejected rows, in the quarantine's shape; one that is there already gets its newest sight and reasons."""
     uri = context.lake.quarantine(table)
-    numbers = query("SELECT min(n) AS n FROM f GROUP BY fingerprint ORDER BY n", f=_fingerprints(rejects)).column("n")
+    numbers = query(
+        "SELECT min(n) AS n FROM f GROUP BY fingerprint ORDER BY n", f=numbered(rejects, ["fingerprint"], "n")
+    ).column("n")
     rejects = rejects.take(numbers)
     # Rows are told apart by their fingerprint. By its number a second judgement, by a corrected contract, would be
     # taken for a repeat of the first.
@@ -30,7 +32,7 @@ def keep_rejects(table: Table, context: Context, rejects: pa.Table, result: Tabl
     seen = held.read(among={"fingerprint": rejects.column("fingerprint").unique()})
     pairs = query(
         "SELECT r.n AS n, s.n AS s FROM r LEFT JOIN s ON r.fingerprint = s.fingerprint ORDER BY r.n",
-        r=_fingerprints(rejects), s=_fingerprints(seen),
+        r=numbered(rejects, ["fingerprint"], "n"), s=numbered(seen, ["fingerprint"], "n"),
     )  # fmt: skip
     known = pairs.filter(pc.is_valid(pairs.column("s")))
     fresh = rejects.take(pairs.filter(pc.is_null(pairs.column("s"))).column("n"))
@@ -74,14 +76,9 @@ def _close(held: Snapshot, before: pa.Table, table: Table, context: Context, res
     commit_change(held, Change(held.none(), _with(rows, now), before, held.none()), commit)
 
 
-def _fingerprints(rows: pa.Table) -> pa.Table:
-    return pa.table({"n": pa.array(range(rows.num_rows), pa.int64()), "fingerprint": rows.column("fingerprint")})
-
-
 def _keys(rows: pa.Table) -> pa.Table:
     ingested = pc.struct_field(rows.column("origin"), "ingested_at")
-    numbers = pa.array(range(rows.num_rows), pa.int64())
-    return pa.table({"n": numbers, "key": rows.column("key"), "ingested_at": ingested})
+    return numbered(rows.append_column("ingested_at", ingested), ["key", "ingested_at"], "n")
 
 
 def _with(rows: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:

@@ -23,8 +23,7 @@ def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -
     known = note.result.ledger.rows_in >= written > 0
     made_up = Ledger(rows_in=written, inserted=note.inserted, updated=note.updated, deleted=note.deleted)
     result = replace(
-        note.result,
-        ledger=note.result.ledger if known else made_up,
+        note.result.with_ledger(note.result.ledger if known else made_up),
         rows_out=written,
         version_written=note.version,
         note="" if known else "from the commit alone: rows that were not written are not counted",

@@ -24,13 +24,19 @@ def run_silver(table: Table, block: Silver, context: Context) -> TableResult:
     """Bring one Silver table up to date from its Bronze table; SKIPPED when there is nothing new to judge."""
     with context.phase("plan"):
         progress = find_progress(table, context)
-    if progress is None or (progress.bronze.version <= progress.consumed and not context.options.judges_again):
+    if progress is None or not (context.options.judges_again or _is_behind(table, context, progress)):
         return context.skipped(table, Layer.SILVER, "Bronze has nothing new")
     with translated(table.full_name):
         batch = _small_batch(table, context, progress)
         if batch is not None:
             return run_small(table, block, context, progress, batch)
         return run_large(table, block, context, progress)
+
+
+def _is_behind(table: Table, context: Context, progress: Progress) -> bool:
+    """Whether Bronze has rows that Silver has not taken in; compacting its files gives it a version without any."""
+    bronze = context.lake.bronze(table)
+    return progress.silver is None or context.has_changes(bronze, progress.consumed + 1, progress.bronze.version)
 
 
 def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | None:
@@ -44,8 +50,6 @@ def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | 
         return None
     if first and not bronze.fits(context.settings.small_batch_rows):
         return None
-    if bronze.rows - context.rows_at(context.lake.bronze(table), progress.consumed) > context.settings.small_batch_rows:
-        return None
     if first:
         return Batch(bronze.read().drop_columns([FILE, ROW]), bronze, None)
     try:
@@ -54,6 +58,8 @@ def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | 
         log.info("Spark reads the changes", table=table.full_name, why=str(error))
         return None
     _need_inserts_only(table, rows)
+    if rows.num_rows > context.settings.small_batch_rows:
+        return None
     return Batch(rows.drop_columns([CHANGE_TYPE]), bronze, silver)
 
 

@@ -9,9 +9,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.result import Ledger, TableResult
+from lakehouse.changes.decide import DELETE
 from lakehouse.changes.write import Commit
 from lakehouse.engine import delta, quarantine
-from lakehouse.engine.bronze_rows import DELETE, UPSERT
+from lakehouse.engine.bronze_rows import UPSERT
 from lakehouse.engine.context import Context
 from lakehouse.engine.decide import decide
 from lakehouse.engine.deletes import close_held
@@ -44,10 +45,7 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
         judged = settled.frame
     with context.phase("judge"):
         counts = count(judged, rules, table.key)
-    result = TableResult(
-        table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
-        versions_read={f"{table.pipeline}.bronze.{table.name}": progress.bronze.version}, rules=counts.rules,
-    )  # fmt: skip
+    result = progress.result(table, counts.rules)
     if counts.rejected:
         with context.phase("quarantine"):
             _quarantine(table, context, progress, judged, rules, result)
@@ -62,9 +60,7 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
         settled.release()
     written = context.lake.state(progress.uri, f"silver:{table.name}")
     return replace(
-        result,
-        ledger=ledger,
-        rows_out=ledger.inserted + ledger.updated + ledger.deleted,
+        result.with_ledger(ledger),
         version_written=written.version if written else None,
         phases=dict(context.phases),
     )

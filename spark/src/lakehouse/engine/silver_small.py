@@ -12,13 +12,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.result import Ledger, RuleResult, TableResult
-from lakehouse.changes.decide import Decision, decide, newest, without_outlived
+from lakehouse.changes.decide import DELETE, Decision, decide, newest, without_outlived
 from lakehouse.changes.definition import new_table
 from lakehouse.changes.files import Snapshot
 from lakehouse.changes.query import numbered, query, same
 from lakehouse.changes.write import Change, commit_change
 from lakehouse.engine import delta, quarantine
-from lakehouse.engine.bronze_rows import DELETE
 from lakehouse.engine.context import Context
 from lakehouse.engine.deletes import newest_delete
 from lakehouse.engine.judge import OK, Counts, Judgement, judge, judgements, need_within_limit
@@ -46,10 +45,7 @@ def run_small(table: Table, block: Silver, context: Context, progress: Progress,
     with context.phase("judge"), context.few_rows():
         judged, rules = _judged(table, block, context, batch)
     counts = _counts(judged, rules)
-    result = TableResult(
-        table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
-        versions_read={f"{table.pipeline}.bronze.{table.name}": progress.bronze.version}, rules=counts.rules,
-    )  # fmt: skip
+    result = progress.result(table, counts.rules)
     if counts.rejected:
         with context.phase("quarantine"):
             keep_rejects(table, context, _rejects(judged), result)
@@ -62,14 +58,13 @@ def run_small(table: Table, block: Silver, context: Context, progress: Progress,
         decision = _decided(table, block, context, progress, silver, latest)
     ledger = _ledger(counts, latest, decision)
     ledger.check(table.full_name)
-    result = replace(result, ledger=ledger, rows_out=ledger.inserted + ledger.updated + ledger.deleted)
+    result = result.with_ledger(ledger)
     if block.history:
         with context.phase("history"):
             _keep_history(table, context, progress, good, result)
     with context.phase("write"):
-        change = Change(decision.inserted, decision.updated, decision.before, decision.deleted)
         commit = context.commit(progress.application, progress.bronze.version, result)
-        version = commit_change(silver, change, commit)
+        version = commit_change(silver, decision.change, commit)
     if counts.tombstones:
         close_held(table, context, good.filter(pc.equal(good.column("_op"), DELETE)), result)
     return replace(result, version_written=version, phases=dict(context.phases))

@@ -44,9 +44,11 @@ def horizon_of(state: TableState | None, table: str) -> datetime | None:
 def choose_window(block: Silver, options: Options, previous: datetime | None, horizon: datetime) -> Window:
     """Return what this run reads: from the last horizon (less the lag) to the new one, or what a person asked for.
 
-    A window that was asked for moves no horizon; reading everything again does.
+    A window that was asked for moves no horizon. Reading everything again does, and so does any other run, unless
+    a transaction that was open at the run before is open still: then both have the same horizon.
     """
     high = max(horizon, previous) if previous else horizon
+    moves = previous is None or high > previous
     if options.window_from or options.window_to:
         if previous is None:
             raise ParameterError(
@@ -54,5 +56,5 @@ def choose_window(block: Silver, options: Options, previous: datetime | None, ho
             )
         return Window(options.window_from, min(options.window_to or high, high), reread=True, moves=False)
     if previous is None or options.full_refresh:
-        return Window(None, high, reread=previous is not None, moves=True)
-    return Window(previous - block.lag, high, reread=bool(block.lag), moves=True)
+        return Window(None, high, reread=previous is not None, moves=moves)
+    return Window(previous - block.lag, high, reread=bool(block.lag), moves=moves)

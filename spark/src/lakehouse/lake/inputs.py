@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from lakehouse.errors import StateError
-from lakehouse.objects import create_json, read_json, store
+from lakehouse.errors import SpecError, StateError
+from lakehouse.lake.tables import Lake
+from lakehouse.objects import create_json, delete_object, list_names, read_json, store
 from lakehouse.settings import Settings
-from lakehouse.specs import Table
+from lakehouse.specs import Catalog, Scd2, Table
+from lakehouse.specs.lint import find_input
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,14 @@ class Inputs:
 
     versions: dict[str, int]
     definition: str
+
+
+def input_uri(catalog: Catalog, lake: Lake, table: Table, name: str) -> str:
+    """Return where an input of a Gold table lies; an SCD2 table reads the history of its Silver table."""
+    other = find_input(catalog.tables, table, name)
+    if other is None:
+        raise SpecError(f'no table is named "{name}".', where=table.full_name)
+    return lake.history(other) if isinstance(table.block, Scd2) else lake.of(other)
 
 
 def _path(table: Table, number: int) -> str:
@@ -32,6 +42,16 @@ def read_inputs(settings: Settings, table: Table, number: int) -> Inputs:
             remedy="restore it in the ops layer, or run with full_refresh for this table.",
         )
     return Inputs(dict(record["versions"]), str(record["definition"]))
+
+
+def drop_inputs(settings: Settings, table: Table, below: int) -> int:
+    """Delete what commits with a number under `below` were made from; return how many objects that were."""
+    ops = store(settings, "ops")
+    folder, _, _ = _path(table, 0).rpartition("/")
+    old = [name for name in list_names(ops, folder) if int(name.removesuffix(".json")) < below]
+    for name in old:
+        delete_object(ops, f"{folder}/{name}")
+    return len(old)
 
 
 def store_inputs(settings: Settings, table: Table, after: int, inputs: Inputs) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from lakehouse.errors import ParameterError, StateError, StoreUnavailable
-from lakehouse.objects import Store, create_json, list_names, read_json, store
+from lakehouse.objects import Store, create_json, delete_object, list_names, read_json, store
 from lakehouse.publish.manifest import Manifest
 from lakehouse.settings import Settings
 
@@ -27,6 +27,15 @@ def kept(settings: Settings, pipeline: str, limit: int) -> list[Manifest]:
     """Return the newest manifests, newest first, at most `limit`."""
     ops = store(settings, "ops")
     return [_read(ops, pipeline, number) for number in _numbers(ops, pipeline)[:limit]]
+
+
+def drop(settings: Settings, pipeline: str, keep: int) -> int:
+    """Delete all manifests but the newest `keep`; return how many went."""
+    ops = store(settings, "ops")
+    old = _numbers(ops, pipeline)[max(keep, 1) :]
+    for number in old:
+        delete_object(ops, _path(pipeline, number))
+    return len(old)
 
 
 def publish(settings: Settings, pipeline: str, run_id: str, tables: Mapping[str, int]) -> Manifest:

@@ -1,6 +1,6 @@
-"""Finding deleted keys: rows counted by bucket of the key's hash, then the keys of the few buckets that differ.
+"""Finding deleted keys: rows counted by bucket of the key's hash, then those of the few buckets that differ looked for.
 
-A bucket is the first four hexadecimal digits, as a number, of the md5 of the key's columns as text, joined by chr(31).
+A bucket is the first three hexadecimal digits of the md5 of the key's columns as text, joined by chr(31).
 A row whose key holds a NULL has no bucket.
 """
 
@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from psycopg2 import sql
 
 from lakehouse.source.connect import reading, transaction
 
-BUCKETS = 1 << 16
-_FETCH = 10_000
+_AT_ONCE = 100_000
 
 
 def bucket_counts(
     url: str, schema: str, table: str, key: Sequence[str], watermark: str, horizon: datetime
-) -> dict[int, int]:
-    """Return the rows whose watermark lies before the horizon by bucket, 0 to 65,535; empty buckets are left out."""
+) -> dict[str, int]:
+    """Return the rows whose watermark lies before the horizon by bucket; empty buckets are left out."""
     query = sql.SQL(
         "SELECT bucket, count(*) FROM (SELECT {bucket} AS bucket FROM {table} WHERE {watermark} < %s) AS rows"
         " WHERE bucket IS NOT NULL GROUP BY bucket"
@@ -30,23 +30,32 @@ def bucket_counts(
         return dict(cursor.fetchall())
 
 
-def keys_in(url: str, schema: str, table: str, key: Sequence[str], buckets: Iterable[int]) -> Iterator[tuple[str, ...]]:
-    """Yield the key, as text, of every row in these buckets, whatever its watermark; read as one snapshot."""
-    wanted = sorted(set(buckets))
-    if not wanted:
+def keys_among(
+    url: str, schema: str, table: str, key: Sequence[str], wanted: Iterable[tuple[str, ...]]
+) -> Iterator[tuple[str, ...]]:
+    """Yield those of the wanted keys, as text, that the table has, whatever their watermark; read as one snapshot."""
+    rest = iter(wanted)
+    part = list(islice(rest, _AT_ONCE))
+    if not part:
         return
-    query = sql.SQL("SELECT {key} FROM {table} WHERE {bucket} = ANY(%s)").format(
-        key=sql.SQL(", ").join(_as_text(key)), table=sql.Identifier(schema, table), bucket=_bucket(key)
+    names = [sql.Identifier(f"k{number}") for number in range(len(key))]
+    same = [sql.SQL("t.{} = {}").format(text, name) for text, name in zip(_as_text(key), names, strict=True)]
+    query = sql.SQL("SELECT {names} FROM {table} AS t JOIN unnest({lists}) AS k({names}) ON {same}").format(
+        names=sql.SQL(", ").join(names),
+        table=sql.Identifier(schema, table),
+        lists=sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(key)),
+        same=sql.SQL(" AND ").join(same),
     )
-    with transaction(url, readonly=True) as connection, connection.cursor("lakehouse_keys") as cursor:
-        cursor.itersize = _FETCH
-        cursor.execute(query, [wanted])
-        yield from cursor
+    with transaction(url, readonly=True) as connection, connection.cursor() as cursor:
+        while part:
+            cursor.execute(query, [list(column) for column in zip(*part, strict=True)])
+            yield from cursor
+            part = list(islice(rest, _AT_ONCE))
 
 
 def _bucket(key: Sequence[str]) -> sql.Composed:
     joined = sql.SQL(" || chr(31) || ").join(_as_text(key))
-    return sql.SQL("('x' || left(md5({}), 4))::bit(16)::int").format(joined)
+    return sql.SQL("left(md5({}), 3)").format(joined)
 
 
 def _as_text(key: Sequence[str]) -> list[sql.Composed]:
