@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from lakehouse.audit.history import Row
 from lakehouse.errors import LakehouseError
@@ -21,7 +21,7 @@ PLAIN: tuple[object, ...] = (None, "", False, [], {})
 
 @dataclass(frozen=True)
 class Ledger:
-    """A layer's tables, each by what the run last did to it, with their sums."""
+    """A layer's tables, each by what the run last did to it, their sums, and seconds from first start to last end."""
 
     layer: str
     rows: list[Row]
@@ -100,9 +100,10 @@ def _layers(tables: Iterable[Row]) -> list[str]:
 
 def _ledger(layer: str, tables: Iterable[Row]) -> Ledger:
     rows = [row for row in tables if row["layer"] == layer]
-    return Ledger(
-        layer, rows, {name: sum(row[name] for row in rows) for name in FIGURES}, sum(r["seconds"] for r in rows)
-    )
+    sums = {name: sum(row[name] for row in rows) for name in FIGURES}
+    began = min(row["started_at"] for row in rows)
+    ended = max(row["started_at"] + timedelta(seconds=row["seconds"]) for row in rows)
+    return Ledger(layer, rows, sums, (ended - began).total_seconds())
 
 
 def _faults(run: Row, tables: Iterable[Row], secrets: Sequence[str]) -> list[tuple[str, Fault]]:
