@@ -65,7 +65,7 @@ async function journey(browser, told) {
   page.on("request", (request) => new URL(request.url()).origin !== job.base && /^http/.test(request.url()) && told.elsewhere.push(request.url()));
   await page.goto(`${job.base}/lakehouse/queries`);
   await page.waitForSelector('input[name="password"]', { timeout: PATIENCE });
-  if (job.out) await picture(page, page, { name: "login" }, told);
+  await picture(page, page, { name: "login" }, told);
   await logIn(page);
   await page.waitForURL("**/lakehouse/queries", { timeout: PATIENCE });
   told.landed = new URL(page.url()).pathname;
@@ -103,15 +103,31 @@ async function journey(browser, told) {
   return page;
 }
 
+/** A screenshot, seen by another page: how bright it is on the whole (0 to 1), and the same as WebP. */
+async function develop([png, quality]) {
+  const image = new Image();
+  image.src = `data:image/png;base64,${png}`;
+  await image.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+  const brush = canvas.getContext("2d");
+  brush.drawImage(image, 0, 0);
+  const { data } = brush.getImageData(0, 0, image.width, image.height);
+  let sum = 0;
+  for (let at = 0; at < data.length; at += 4) sum += data[at] + data[at + 1] + data[at + 2];
+  return { brightness: sum / (data.length / 4) / 765, webp: canvas.toDataURL("image/webp", quality).split(",")[1] };
+}
+
 async function picture(page, view, { name, height = 800 }, told) {
   for (const width of [1280, 390]) for (const scheme of ["light", "dark"]) {
     await page.setViewportSize({ width, height: width === 390 ? 844 : height });
     await page.emulateMedia({ colorScheme: scheme });
-    await page.waitForTimeout(job.out ? 400 : 100);
-    const wide = await view.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    await page.waitForTimeout(job.out ? 500 : 100);
     const framed = view !== page;
-    told.pictures.push({ name, width, scheme, framed, wide, faint: framed ? await view.evaluate(faint) : [] });
-    if (job.out) await page.screenshot({ path: `${job.out}/${name}-${width}-${scheme}.png`, animations: "disabled" });
+    const wide = await view.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    const png = await page.screenshot({ animations: "disabled" });
+    const { brightness, webp } = await told.studio.evaluate(develop, [png.toString("base64"), 0.8]);
+    told.pictures.push({ name, width, scheme, framed, wide, brightness, faint: framed ? await view.evaluate(faint) : [] });
+    if (job.out) fs.writeFileSync(`${job.out}/${name}-${width}-${scheme}.webp`, Buffer.from(webp, "base64"));
   }
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.emulateMedia({ colorScheme: "light" });
@@ -121,6 +137,7 @@ async function main() {
   const told = { errors: [], elsewhere: [], pictures: [] };
   const browser = await chromium.launch({ executablePath: job.chromium, args: ["--no-sandbox"] });
   try {
+    told.studio = await browser.newPage();
     const page = await journey(browser, told);
     for (const each of job.pages) {
       await page.goto(job.base + each.path);
@@ -132,7 +149,7 @@ async function main() {
   } finally {
     await browser.close();
   }
-  process.stdout.write(JSON.stringify(told));
+  process.stdout.write(JSON.stringify({ ...told, studio: undefined }));
 }
 
 main().catch((error) => { process.stderr.write(String(error.stack)); process.exit(1); });

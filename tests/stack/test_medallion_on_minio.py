@@ -163,6 +163,7 @@ def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, first
     assert len(figures) == 30
     assert told["airflow"] == dag_run
     assert told["tab"] == f"/lakehouse/runs/{first.run_id}"
+    assert [each for each in told["pictures"] if (each["brightness"] > 0.5) != (each["scheme"] == "light")] == []
     assert [each for each in told["pictures"] if each["faint"]] == []
     assert [each for each in told["pictures"] if each["framed"] and each["wide"] > 0] == []
 
