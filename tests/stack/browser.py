@@ -29,7 +29,7 @@ def need_browser() -> dict[str, str]:
     return {"chromium": chromium, "playwright": str(playwright)}
 
 
-def look(settings: Settings, run: str, pages: list[dict[str, Any]]) -> dict[str, Any]:
+def look(settings: Settings, run: str, at_work: str, pages: list[dict[str, Any]]) -> dict[str, Any]:
     """Log in, follow the links, look at the pages at two widths in light and dark, and return what was seen.
 
     Pictures are kept where LAKEHOUSE_PICTURES names a folder.
@@ -39,6 +39,7 @@ def look(settings: Settings, run: str, pages: list[dict[str, Any]]) -> dict[str,
         "user": settings.airflow_user,
         "password": settings.airflow_password.get_secret_value(),
         "run": run,
+        "atWork": at_work,
         "pages": pages,
         "out": os.environ.get("LAKEHOUSE_PICTURES", ""),
     }

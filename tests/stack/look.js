@@ -100,7 +100,28 @@ async function journey(browser, told) {
   told.tab = new URL(frame.url()).pathname;
   await frame.getByText("Run in Airflow").click();
   await page.waitForURL((url) => url.pathname === told.airflow, { timeout: PATIENCE });
+  told.refreshed = await refreshed(page);
   return page;
+}
+
+/** What is left of a person's place on the page of a run at work, once its figures have changed by themselves. */
+async function refreshed(page) {
+  await page.setViewportSize({ width: 390, height: 600 });
+  await page.goto(`${job.base}/lakehouse/runs/${encodeURIComponent(job.atWork)}`);
+  const before = await page.locator("dl.facts dd").first().innerText();
+  await page.evaluate(() => {
+    document.querySelector("#rules").mark = "still the same element";
+    document.querySelector("#more").open = true;
+    document.querySelector("#ledger-scroll").scrollLeft = 60;
+    scrollTo(0, 120);
+  });
+  await page.waitForFunction((was) => document.querySelector("dl.facts dd").innerText !== was, before, { timeout: PATIENCE });
+  return page.evaluate(() => [
+    document.querySelector("#rules").mark,
+    document.querySelector("#more").open,
+    document.querySelector("#ledger-scroll").scrollLeft,
+    scrollY,
+  ]);
 }
 
 /** A screenshot, seen by another page: how bright it is on the whole (0 to 1), and the same as WebP. */

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import pytest
 import requests
 from pydantic import SecretStr
 
+from lakehouse.audit.log import Audit
 from lakehouse.audit.migrate import migrate
+from lakehouse.audit.result import Ledger, RuleResult, TableResult
 from lakehouse.lake import Lake
 from lakehouse.publish.manifest import Manifest
 from lakehouse.publish.store import current
@@ -121,6 +123,19 @@ def test_both_dags_over_the_api_end_in_a_publication_and_a_second_run_changes_no
     assert json.loads(shell(stack, "run", "olist"))["publication"]["number"] == first.number
 
 
+@contextmanager
+def at_work(settings: Settings, run: str) -> Iterator[None]:
+    """Have a run at work while this is held: one table done, with rejects, and one begun."""
+    name, rejected = "olist.silver.orders", RuleResult("delivered_has_a_date", "", "error", 992, 2)
+    done = TableResult(name, "silver", "SUCCESS", Ledger(994, 992, quarantined=2), 992, rules=[rejected])
+    with Audit(settings.need_audit_url()) as audit:
+        audit.start_run(run, "olist", 1, "cli")
+        audit.table_finished(run, 1, done)
+        audit.table_started(run, 1, "gold", "olist.gold.fact_sales")
+        yield
+        audit.finish_run(run, 1, "SUCCESS")
+
+
 def pages(dag_run: str, run: str) -> list[dict[str, Any]]:
     """What a person looks at, each with what it must say; `framed` are ours, in Airflow's frame."""
     ours = "/plugin/lakehouse/lakehouse"
@@ -140,7 +155,8 @@ def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, first
     base = f"http://127.0.0.1:{stack.airflow_port}/lakehouse/"
     token = {"Authorization": f"Bearer {log_in(stack)}"}
     assert [requests.get(base, headers=each, timeout=10).status_code for each in ({}, token)] == [401, 200]
-    told = browser.look(stack, first.run_id, pages(dag_run, first.run_id))
+    with at_work(stack, "olist-at-work"):
+        told = browser.look(stack, first.run_id, "olist-at-work", pages(dag_run, first.run_id))
     assert told["errors"] == []
     assert told["elsewhere"] == []
     assert told["wrongCookie"] == "/auth/login"
@@ -162,6 +178,7 @@ def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, first
     )
     assert len(figures) == 30
     assert told["airflow"] == dag_run
+    assert told["refreshed"] == ["still the same element", True, 60, 120]
     assert told["tab"] == f"/lakehouse/runs/{first.run_id}"
     assert [each for each in told["pictures"] if (each["brightness"] > 0.5) != (each["scheme"] == "light")] == []
     assert [each for each in told["pictures"] if each["faint"]] == []
@@ -185,7 +202,8 @@ def test_the_pictures_of_the_docs(stack: Settings, first: Manifest, browser: Any
         {"name": "run_drift", "path": f"{ours}/{day[0]}", "framed": True, "says": "loyalty_tier", "height": 1600},
         {"name": "dag_run_failed", "path": failed[1], "says": "silver_processing"},
     ]
-    told = browser.look(stack, first.run_id, [*pages(day[1], first.run_id), *more])
+    with at_work(stack, "olist-20261121T161500-c0de"):
+        told = browser.look(stack, first.run_id, "olist-20261121T161500-c0de", [*pages(day[1], first.run_id), *more])
     assert told["errors"] == []
 
 

@@ -30,8 +30,12 @@ document.addEventListener("click", async (event) => {
 const LONGEST_PAUSE = 60;
 let failures = 0;
 
+// As it came: what a person has opened since is no change of ours.
+const came = new Map([...document.querySelectorAll("[data-live]")].map((part) => [part.id, part.innerHTML]));
+
 function replace(part, fresh) {
-  if (part.innerHTML === fresh.innerHTML) return;
+  if (came.get(part.id) === fresh.innerHTML) return;
+  came.set(part.id, fresh.innerHTML);
   const scrolled = [...part.querySelectorAll(".scroll[id]")].map((each) => [each.id, each.scrollLeft]);
   const open = [...part.querySelectorAll("details[open][id]")].map((each) => each.id);
   const focused = part.contains(document.activeElement) ? document.activeElement.id || document.activeElement.getAttribute("href") : null;
@@ -48,6 +52,7 @@ function take(fresh) {
     for (const part of main.querySelectorAll("[data-live]")) replace(part, other.querySelector(`#${part.id}`));
   } else {
     main.innerHTML = other.innerHTML;
+    for (const part of main.querySelectorAll("[data-live]")) came.set(part.id, part.innerHTML);
   }
   if (other.dataset.refresh) main.dataset.refresh = other.dataset.refresh;
   else delete main.dataset.refresh;
