@@ -231,6 +231,7 @@ def test_a_run_is_found_by_airflows_own_names(client, good):
     found = client.get("runs", params={"dag_id": "medallion_pipeline", "dag_run_id": DAG_RUN})
     assert (found.status_code, found.headers["location"]) == (303, "/lakehouse/runs/olist-r1")
     assert client.get("runs", params={"dag_run_id": DAG_RUN}).status_code == 303
+    assert client.get("runs").headers["location"] == "/lakehouse/"
     for told in ({"dag_id": "pipeline", "dag_run_id": DAG_RUN}, {"dag_run_id": DAG_RUN[-5:]}, {"dag_run_id": "%"}):
         missing = client.get("runs", params=told)
         assert missing.status_code == 404

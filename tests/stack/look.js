@@ -161,7 +161,8 @@ async function main() {
     told.studio = await browser.newPage();
     const page = await journey(browser, told);
     for (const each of job.pages) {
-      await page.goto(job.base + each.path);
+      await page.goto(new URL(each.path, job.base).href);
+      for (const [field, value] of Object.entries(each.fill ?? {})) await page.locator(field).fill(value, { timeout: PATIENCE });
       const view = each.framed ? await frameOf(page) : page;
       if (each.click) await page.getByRole("button", { name: each.click, exact: true }).first().click({ timeout: PATIENCE });
       await view.getByText(new RegExp(each.says, "i")).first().waitFor({ timeout: PATIENCE });

@@ -201,6 +201,16 @@ def test_the_pictures_of_the_docs(stack: Settings, first: Manifest, browser: Any
         {"name": "run_failed", "path": f"{ours}/{failed[0]}", "framed": True, "says": "Why it failed"},
         {"name": "run_drift", "path": f"{ours}/{day[0]}", "framed": True, "says": "loyalty_tier", "height": 1600},
         {"name": "dag_run_failed", "path": failed[1], "says": "silver_processing"},
+        {
+            "name": "minio",
+            "path": f"http://127.0.0.1:{stack.minio_console_port}/login",
+            "fill": {
+                "#accessKey": stack.minio_root_user,
+                "#secretKey": stack.minio_root_password.get_secret_value(),
+            },
+            "click": "Login",
+            "says": "quarantine",
+        },
     ]
     with at_work(stack, "olist-20261121T161500-c0de"):
         told = browser.look(stack, first.run_id, "olist-20261121T161500-c0de", [*pages(day[1], first.run_id), *more])

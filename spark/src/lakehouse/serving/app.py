@@ -73,9 +73,11 @@ async def last_runs(request: Request, pipeline: str | None = None) -> Response:
 
 
 @_pages.get("/runs")
-async def run_of_airflow(request: Request, dag_run_id: str, dag_id: str | None = None) -> Response:
-    """Where the run of a DAG run is, by Airflow's own names."""
+async def run_of_airflow(request: Request, dag_run_id: str | None = None, dag_id: str | None = None) -> Response:
+    """Where the run of a DAG run is, by Airflow's own names; without one, where all are."""
     reader: Reader = request.app.state.reader
+    if dag_run_id is None:
+        return RedirectResponse(f"{request.scope['root_path']}/", 303)
     run_id = await reader.run_of(dag_run_id, dag_id)
     return RedirectResponse(f"{request.scope['root_path']}/runs/{quote(run_id, safe='')}", 303)
 
