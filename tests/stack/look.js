@@ -164,7 +164,7 @@ async function main() {
       await page.goto(new URL(each.path, job.base).href);
       for (const [field, value] of Object.entries(each.fill ?? {})) await page.locator(field).fill(value, { timeout: PATIENCE });
       const view = each.framed ? await frameOf(page) : page;
-      if (each.click) await page.getByRole("button", { name: each.click, exact: true }).first().click({ timeout: PATIENCE });
+      for (const name of each.clicks ?? []) await page.getByRole("button", { name, exact: true }).first().click({ timeout: PATIENCE });
       await view.getByText(new RegExp(each.says, "i")).first().waitFor({ timeout: PATIENCE });
       await picture(page, view, each, told);
     }

@@ -145,7 +145,7 @@ def pages(dag_run: str, run: str) -> list[dict[str, Any]]:
         {"name": "queries", "path": f"{ours}/queries", "framed": True, "says": "quarantine_by_rule.sql"},
         {"name": "dags", "path": "/dags", "says": "medallion_pipeline"},
         {"name": "dag", "path": "/dags/medallion_pipeline", "says": "medallion_pipeline"},
-        {"name": "trigger", "path": "/dags/medallion_pipeline", "click": "Trigger Dag", "says": "full.refresh"},
+        {"name": "trigger", "path": "/dags/medallion_pipeline", "clicks": ["Trigger Dag"], "says": "full.refresh"},
         {"name": "dag_run", "path": dag_run, "says": "quality_gate"},
     ]
 
@@ -195,26 +195,27 @@ def test_the_pictures_of_the_docs(stack: Settings, first: Manifest, browser: Any
     assert set(trigger(stack, "medallion_pipeline").values()) == {"success"}
     change(shop, "UPDATE olist.order_payments SET payment_value = -1, updated_at = now() WHERE order_id < '8'")
     assert trigger(stack, "medallion_pipeline")["silver_processing"] == "failed"
-    _, day, failed = ask(stack, "SELECT run_id, link FROM audit.runs ORDER BY started_at")
+    take_pictures(stack, first, browser)
+
+
+def take_pictures(stack: Settings, first: Manifest, browser: Any) -> None:
+    _, day, failed = ask(stack, "SELECT run_id, link FROM audit.runs WHERE link <> '' ORDER BY started_at")
     ours = "/plugin/lakehouse/lakehouse/runs"
     more = [
         {"name": "run_failed", "path": f"{ours}/{failed[0]}", "framed": True, "says": "Why it failed"},
         {"name": "run_drift", "path": f"{ours}/{day[0]}", "framed": True, "says": "loyalty_tier", "height": 1600},
         {"name": "dag_run_failed", "path": failed[1], "says": "silver_processing"},
-        {
-            "name": "minio",
-            "path": f"http://127.0.0.1:{stack.minio_console_port}/login",
-            "fill": {
-                "#accessKey": stack.minio_root_user,
-                "#secretKey": stack.minio_root_password.get_secret_value(),
-            },
-            "click": "Login",
-            "says": "quarantine",
-        },
+        minio_console(stack),
     ]
     with at_work(stack, "olist-20261121T161500-c0de"):
         told = browser.look(stack, first.run_id, "olist-20261121T161500-c0de", [*pages(day[1], first.run_id), *more])
     assert told["errors"] == []
+
+
+def minio_console(stack: Settings) -> dict[str, Any]:
+    login = {"#accessKey": stack.minio_root_user, "#secretKey": stack.minio_root_password.get_secret_value()}
+    address = f"http://127.0.0.1:{stack.minio_console_port}/login"
+    return {"name": "minio", "path": address, "fill": login, "clicks": ["Login", "Acknowledge"], "says": "quarantine"}
 
 
 def change(url: str, statement: str) -> None:
