@@ -77,7 +77,7 @@ browser: $(BROWSER)/.complete-$(PLAYWRIGHT_VERSION) ## playwright-core, by which
 .PHONY: pictures
 pictures: install browser ## take the pictures in docs/images anew, from runs of the whole stack on made data
 	@mkdir -p docs/images
-	@LAKEHOUSE_PICTURES=docs/images $(BIN)/pytest -q tests/stack/test_medallion_on_minio.py -k pictures
+	@LAKEHOUSE_PICTURES=docs/images $(BIN)/pytest -q tests/stack/test_pictures.py
 
 .PHONY: bench
 bench: install ## measure a full load and a 1 % run against a plain Spark script and DuckDB
