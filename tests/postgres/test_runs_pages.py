@@ -303,9 +303,12 @@ def test_no_page_is_for_everyone(settings, good, path):
     sent = stranger.get(path, headers={"Sec-Fetch-Dest": "document"})
     assert sent.status_code == 303
     assert sent.headers["location"].startswith("/api/v2/auth/login?next=%2Flakehouse%2F")
+    framed = stranger.get(path, headers={"Sec-Fetch-Dest": "iframe"})
+    assert framed.status_code == 401
+    assert 'href="/api/v2/auth/login?next=%2Fplugin%2Flakehouse%2Flakehouse%2F' in framed.text
     refused = client_of(lambda: settings, Visitor.REFUSED).get(path)
     assert refused.status_code == 403
-    for answer in (told, sent, refused):
+    for answer in (told, sent, framed, refused):
         assert "olist" not in re.sub(r'href="[^"]*"', "", answer.text)
         assert "SELECT" not in answer.text
 

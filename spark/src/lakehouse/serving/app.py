@@ -102,12 +102,14 @@ async def queries(request: Request) -> Response:
 
 def _unwelcome(request: Request, error: Any) -> Response:
     """Send a person to the login, and back here afterwards; a page in a frame and a program are told instead."""
-    base = str(request.scope.get("root_path", ""))
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    login = f"{base.rpartition('/')[0]}/api/v2/auth/login?next={quote(here, safe='')}"
     if error.visitor is Visitor.REFUSED:
         return trouble(request, 403, "Not for this login", _REFUSED)
-    if request.headers.get("sec-fetch-dest") == "document":
+    airflow, _, name = str(request.scope.get("root_path", "")).rpartition("/")
+    asker = request.headers.get("sec-fetch-dest")
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    back = f"{airflow}/plugin/{name}{here}" if asker == "iframe" else here  # as Airflow's address bar names its frame
+    login = f"{airflow}/api/v2/auth/login?next={quote(back, safe='')}"
+    if asker == "document":
         return RedirectResponse(login, 303)
     return trouble(request, 401, "Nobody is logged in", _NO_SESSION, login)
 
