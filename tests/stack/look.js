@@ -148,7 +148,7 @@ async function picture(page, view, { name, height = 800 }, told) {
     const png = await page.screenshot({ animations: "disabled" });
     const { brightness, webp } = await told.studio.evaluate(develop, [png.toString("base64"), 0.8]);
     told.pictures.push({ name, width, scheme, framed, wide, brightness, faint: framed ? await view.evaluate(faint) : [] });
-    if (job.out) fs.writeFileSync(`${job.out}/${name}-${width}-${scheme}.webp`, Buffer.from(webp, "base64"));
+    if (job.out && (framed || width > 390)) fs.writeFileSync(`${job.out}/${name}-${width}-${scheme}.webp`, Buffer.from(webp, "base64"));
   }
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.emulateMedia({ colorScheme: "light" });

@@ -89,6 +89,7 @@ def take_pictures(shop: Settings, browser: Any) -> None:
         {"name": "run_failed", "path": f"{browser.OURS}/runs/{failed[0]}", "framed": True, "says": "Why it failed"},
         {"name": "run_drift", "path": f"/lakehouse/runs/{day[0]}", "says": "loyalty_tier", "height": 1600},
         {"name": "dag_run_failed", "path": failed[1], "says": "silver_processing"},
+        {"name": "tab", "path": f"{failed[1]}/plugin/lakehouse-tables", "framed": True, "says": "Why it failed"},
         {
             "name": "minio",
             "path": f"http://127.0.0.1:{shop.minio_console_port}/login",

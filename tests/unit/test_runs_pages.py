@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +91,14 @@ def test_a_lane_of_an_unknown_phase_ends_with_it():
 
 def test_queries_of_a_folder_that_is_not_there_are_none(tmp_path):
     assert read_queries(tmp_path / "none") == []
+
+
+def test_the_pictures_that_the_docs_show_are_there_and_all_of_them_are_small():
+    docs = Path(__file__).parents[2] / "docs"
+    shown = {name for page in docs.glob("*.md") for name in re.findall(r"\]\((images/[^)]+)\)", page.read_text())}
+    assert shown
+    assert [name for name in sorted(shown) if not (docs / name).exists()] == []
+    assert sum(path.stat().st_size for path in (docs / "images").iterdir()) < 1_500_000
 
 
 def test_the_plugin_costs_a_task_no_web_framework():
