@@ -146,7 +146,7 @@ async function picture(page, view, { name, height = 800 }, told) {
     const framed = view !== page;
     const wide = await view.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     const png = await page.screenshot({ animations: "disabled" });
-    const { brightness, webp } = await told.studio.evaluate(develop, [png.toString("base64"), 0.8]);
+    const { brightness, webp } = await told.studio.evaluate(develop, [png.toString("base64"), 0.7]);
     told.pictures.push({ name, width, scheme, framed, wide, brightness, faint: framed ? await view.evaluate(faint) : [] });
     if (job.out && (framed || width > 390)) fs.writeFileSync(`${job.out}/${name}-${width}-${scheme}.webp`, Buffer.from(webp, "base64"));
   }
