@@ -27,7 +27,7 @@ JARS := spark/jars/.gathered-$(call digest,spark/pom.xml $(shell find spark/src/
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: install init ## the whole pipeline on an embedded Postgres and a local folder
@@ -45,8 +45,8 @@ down: $(PACKAGE) ## stop what `make up` or `make demo` started; data stays
 install: $(PACKAGE) $(JARS) ## Python packages into .venv, jars into spark/jars
 
 .PHONY: init
-init: $(PACKAGE) ## write random secrets into .env, where none are yet
-	@$(BIN)/python -m lakehouse.stack.environment
+init: ## write random secrets into .env, where none are yet; any Python 3 will do
+	@PYTHONPATH=spark/src $(or $(wildcard $(BIN)/python),python3) -m lakehouse.stack.environment
 
 .PHONY: doctor
 doctor: $(PACKAGE) ## look for what would keep the platform from running
@@ -62,11 +62,17 @@ test: install lint ## all tests
 test-fast: install ## the tests that need no JVM and no stack
 	@$(BIN)/pytest -q -m "not spark and not stack and not slow"
 
+# Docker's packages, images and builds are kept in ~/.cache/lakehouse/compose; nothing is installed, nothing keeps running.
+.PHONY: test-compose
+test-compose: install lint ## docker-compose.yaml run for real, with an engine of its own where none answers
+	@LAKEHOUSE_TEST_COMPOSE=1 $(BIN)/pytest -q tests/unit/test_compose_file.py tests/compose
+
 .PHONY: lint
-lint: $(PACKAGE) ## ruff and mypy
+lint: $(PACKAGE) ## ruff, mypy and hadolint
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/hadolint spark/Dockerfile tests/compose/bases/*/Dockerfile
 
 .PHONY: datacontract
 datacontract: $(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION) ## datacontract-cli in an environment of its own: its lint of our contracts is a test
