@@ -14,6 +14,9 @@ PYTHON = $(shell for python in python3.11 python3; do $$python -c 'import ensure
 LAKEHOUSE_DATACONTRACT ?= $(HOME)/.cache/lakehouse/datacontract-venv
 DATACONTRACT := $(LAKEHOUSE_DATACONTRACT)
 DATACONTRACT_VERSION := 1.2.8
+export LAKEHOUSE_PLAYWRIGHT ?= $(HOME)/.cache/lakehouse/playwright
+BROWSER := $(LAKEHOUSE_PLAYWRIGHT)
+PLAYWRIGHT_VERSION := 1.65.1
 JAVAC := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)javac
 
 # What is installed is named after the content it was made from: another content, another name, made anew.
@@ -52,6 +55,7 @@ doctor: $(PACKAGE) ## look for what would keep the platform from running
 .PHONY: test
 test: install lint ## all tests
 	@$(MAKE) datacontract || echo "Without datacontract-cli its test is skipped." >&2
+	@$(MAKE) browser || echo "Without playwright-core nobody looks at the pages." >&2
 	@$(BIN)/pytest
 
 .PHONY: test-fast
@@ -73,6 +77,14 @@ lint: $(PACKAGE) ## ruff, mypy and hadolint
 .PHONY: datacontract
 datacontract: $(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION) ## datacontract-cli in an environment of its own: its lint of our contracts is a test
 
+.PHONY: browser
+browser: $(BROWSER)/.complete-$(PLAYWRIGHT_VERSION) ## playwright-core, by which a test drives this machine's Chromium
+
+.PHONY: pictures
+pictures: install browser ## take the pictures in docs/images anew, from runs of the whole stack on made data
+	@mkdir -p docs/images
+	@LAKEHOUSE_PICTURES=docs/images $(BIN)/pytest -q tests/stack/test_pictures.py
+
 .PHONY: bench
 bench: install ## measure a full load and a 1 % run against a plain Spark script and DuckDB
 	@$(BIN)/python bench/run.py
@@ -93,6 +105,14 @@ $(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION): | $(PACKAGE)
 	@rm -rf $(DATACONTRACT)
 	@$(UV) venv --python $(BIN)/python $(DATACONTRACT)
 	@$(UV) pip install --python $(DATACONTRACT)/bin/python datacontract-cli==$(DATACONTRACT_VERSION)
+	@touch $@
+
+# The browser itself is the machine's: none is downloaded.
+$(BROWSER)/.complete-$(PLAYWRIGHT_VERSION):
+	@command -v npm >/dev/null || { echo "npm is not on PATH. Debian: apt-get install npm" >&2; exit 2; }
+	@echo "Installing playwright-core $(PLAYWRIGHT_VERSION) into $(BROWSER) …"
+	@rm -rf $(BROWSER)
+	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(BROWSER) playwright-core@$(PLAYWRIGHT_VERSION)
 	@touch $@
 
 # pyspark and pyspark-client share files: an environment is made anew, never upgraded in place.

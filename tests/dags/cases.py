@@ -21,5 +21,7 @@ for name, case in cases.items():
     calls.unlink(missing_ok=True)
     dag = DagBag().dags[case["dag"]]
     told[name] = in_process.run(dag, case.get("asked"))
-    told[name]["calls"] = [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
+    called = [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
+    told[name]["calls"] = [call for call in called if not call["job"].startswith("lakehouse ")]
+    told[name]["verbs"] = [call["words"] for call in called if call["job"].startswith("lakehouse ")]
 print(json.dumps(told))

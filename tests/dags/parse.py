@@ -27,12 +27,16 @@ for name, dag in bag.dags.items():
                 "conf": getattr(task, "conf", None),
                 "doc": task.doc_md,
                 "owner": task.owner,
+                "outlets": [outlet.name for outlet in task.outlets],
+                "links": [type(link).__name__ for link in task.operator_extra_links],
             }
             for task in dag.tasks
         },
         "max_active_runs": dag.max_active_runs,
         "timeout": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds(),
-        "schedule": dag.schedule,
+        "schedule": str(dag.schedule),
+        "start_date": dag.start_date and str(dag.start_date),
+        "paused": dag.is_paused_upon_creation,
         "params": {name: {**dag.params.get_param(name).schema, "default": dag.params[name]} for name in dag.params},
         "doc": dag.doc_md,
         "tags": sorted(dag.tags),

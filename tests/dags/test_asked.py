@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.dags.asked import Asked, platform_run_id, read_asked
+from lakehouse.dags.asked import Asked, in_backfill, platform_run_id, read_asked
 from lakehouse.errors import ParameterError
 from lakehouse.specs import Catalog, load_catalog
 
@@ -71,3 +72,43 @@ def test_ids_that_differ_only_in_signs_stay_apart():
     assert platform_run_id("olist", "manual__2026-11-21T10:33:25+00:00").startswith(
         "olist-manual-2026-11-21T10-33-25-00-00-"
     )
+
+
+def test_a_param_that_the_form_does_not_have_is_refused(catalog):
+    with pytest.raises(ParameterError, match=r'dryrun unknown\. Did you mean "dry_run"\?'):
+        read_asked(catalog, {"dryrun": True})
+
+
+@pytest.mark.parametrize("limit", [-0.1, 1.1, "5%", True, float("nan")])
+def test_what_is_no_share_is_refused(catalog, limit):
+    with pytest.raises(ParameterError, match="quarantine_limit is"):
+        read_asked(catalog, {"quarantine_limit": limit})
+
+
+def test_a_limit_of_nothing_is_a_limit(catalog):
+    asked = read_asked(catalog, {"quarantine_limit": 0, "dry_run": True, "tables": None})
+    assert asked.arguments() == ["--dry-run", "--quarantine-limit", "0"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "end"),
+    [
+        ("@daily", "2018-08-02T00:00:00+00:00"),
+        ("0 * * * *", "2018-08-01T01:00:00+00:00"),
+        ("@monthly", "2018-09-01T00:00:00+00:00"),
+    ],
+)
+def test_a_backfills_window_goes_to_the_next_date_of_the_schedule(schedule, end):
+    asked = in_backfill({"tables": ["silver.orders"], "window_from": None}, datetime(2018, 8, 1, tzinfo=UTC), schedule)
+    window = {"window_from": "2018-08-01T00:00:00+00:00", "window_to": end}
+    assert asked == {"tables": ["silver.orders"], **window}
+
+
+@pytest.mark.parametrize("form", [{"full_refresh": True}, {"window_from": "2018-01-01T00:00:00Z"}])
+def test_what_the_form_of_a_backfill_says_stands(form):
+    assert in_backfill(form, datetime(2018, 8, 1, tzinfo=UTC), "@daily") == form
+
+
+def test_a_backfill_of_a_schedule_without_a_next_date_is_refused():
+    with pytest.raises(ParameterError, match='schedule "@once" has no next date'):
+        in_backfill({}, datetime(2018, 8, 1, tzinfo=UTC), "@once")

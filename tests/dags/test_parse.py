@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,8 @@ def test_every_pipeline_folder_has_a_dag_of_its_own(found):
         "broken_schedule_pipeline",
         "broken_table_pipeline",
         "broken_yaml_pipeline",
+        "example_after_fact_sales",
+        "maintenance",
         "medallion_pipeline",
         "medallion_pipeline_2",
         "no_yaml_pipeline",
@@ -53,11 +56,40 @@ def test_every_pipeline_folder_has_a_dag_of_its_own(found):
     ]
 
 
-def test_the_pipeline_is_five_tasks_one_after_another(medallion):
-    chain = ["bronze_ingestion", "silver_processing", "gold_modeling", "quality_gate", "publish"]
-    assert {name: task["downstream"] for name, task in medallion["tasks"].items()} == {
-        name: [after] if after else [] for name, after in zip(chain, [*chain[1:], None], strict=True)
-    }
+CHAIN = ["fetch_holidays", *LAYERS, "quality_gate", "publish", "export"]
+
+
+def test_the_pipeline_is_seven_tasks_one_after_another(medallion):
+    after = {name: set(task["downstream"]) for name, task in medallion["tasks"].items()}
+    assert list(after) == CHAIN
+    assert after == {name: {then} for name, then in pairwise(CHAIN)} | {"export": set()}
+
+
+def test_every_task_of_a_run_links_to_the_audit(medallion):
+    assert {tuple(task["links"]) for task in medallion["tasks"].values()} == {("AuditLink",)}
+
+
+def test_each_gold_table_is_an_asset_that_publish_tells_of(medallion):
+    tables = (ROOT / "spark" / "pipelines" / "olist" / "gold").glob("*.odcs.yaml")
+    assert sorted(medallion["tasks"]["publish"]["outlets"]) == sorted(
+        f"olist.gold.{path.name.removesuffix('.odcs.yaml')}" for path in tables
+    )
+    assert all(task["outlets"] == [] for name, task in medallion["tasks"].items() if name != "publish")
+
+
+def test_the_example_waits_for_an_asset_that_there_is(found, medallion):
+    example = found["dags"]["example_after_fact_sales"]
+    assert "olist.gold.fact_sales" in example["schedule"]
+    assert "olist.gold.fact_sales" in medallion["tasks"]["publish"]["outlets"]
+    assert example["paused"]
+
+
+def test_maintenance_is_daily_with_a_task_for_each_sound_pipeline(found):
+    told = found["dags"]["maintenance"]
+    assert sorted(told["tasks"]) == ["aaa", "medallion", "olist", "shop"]
+    assert {task["pool"] for task in told["tasks"].values()} == {"spark"}
+    assert told["schedule"] == "30 3 * * *"
+    assert told["params"]["dry_run"]["default"] is False
 
 
 @pytest.mark.parametrize(("task", "layer"), LAYERS.items())
@@ -70,10 +102,10 @@ def test_a_layer_is_one_spark_application_in_the_pool(medallion, task, layer):
     assert "spark.master" not in told["conf"], "the connection names the master"
 
 
-def test_one_run_at_a_time_with_limits_from_the_pipelines_file(medallion):
-    assert medallion["max_active_runs"] == 1
+def test_limits_come_from_the_pipelines_file(medallion):
     assert medallion["timeout"] == 7200
-    assert medallion["schedule"] is None
+    assert medallion["schedule"] == "@daily"
+    assert medallion["start_date"] is None, "with one, Airflow would start a run as soon as it sees the DAG"
     for task in medallion["tasks"].values():
         assert (task["retries"], task["delay"], task["backoff"], task["timeout"]) == (2, 30, 2, 7200)
         assert task["owner"] == "commerce-data"
@@ -82,21 +114,29 @@ def test_one_run_at_a_time_with_limits_from_the_pipelines_file(medallion):
 def test_the_form_offers_the_tables_and_a_window(medallion):
     params = medallion["params"]
     tables = params["tables"]
-    assert (tables["type"], tables["default"]) == ("array", [])
+    assert tables["default"] == []
     assert tables["examples"] == tables["items"]["enum"]
     files = {f"{path.parent.name}.{path.name.removesuffix('.odcs.yaml')}"
              for path in (ROOT / "spark" / "pipelines" / "olist").glob("*/*.odcs.yaml")}  # fmt: skip
     assert set(tables["examples"]) == files
-    assert (params["full_refresh"]["type"], params["full_refresh"]["default"]) == ("boolean", False)
-    for name in ("window_from", "window_to"):
-        assert (params[name]["type"], params[name]["format"]) == (["null", "string"], "date-time")
-        assert params[name]["default"] is None
+    for name, kind, default in (
+        ("full_refresh", "boolean", False), ("window_from", "string", None), ("window_to", "string", None),
+        ("quarantine_limit", "number", None), ("dry_run", "boolean", False),
+    ):  # fmt: skip
+        assert (params[name]["type"], params[name]["default"]) == (["null", kind], default)
+
+
+def test_airflows_form_calls_no_param_required(found):
+    for dag in found["dags"].values():
+        assert all("null" in param["type"] for param in dag["params"].values())
 
 
 def test_dags_and_tasks_say_what_they_do(found, medallion):
-    assert "* `orders` from olist.orders: One row an order" in medallion["doc"]
-    assert "* `dim_date`: Days from" in medallion["doc"]
-    assert "`olist.gold.fact_sales`" in medallion["tasks"]["gold_modeling"]["doc"]
+    contract = "(lakehouse/contracts/olist/silver/orders)"
+    assert f"* [`orders`]{contract} from olist.orders: One row an order" in medallion["doc"]
+    assert "* [`dim_date`](lakehouse/contracts/olist/gold/dim_date): Days from" in medallion["doc"]
+    assert f"* [`olist.bronze.orders`]{contract}" in medallion["tasks"]["bronze_ingestion"]["doc"]
+    assert "[`olist.gold.fact_sales`]" in medallion["tasks"]["gold_modeling"]["doc"]
     assert all(task["doc"] for task in medallion["tasks"].values())
     assert found["dags"]["setup_source_db"]["doc"]
 
@@ -125,5 +165,5 @@ def test_a_broken_spec_is_a_dag_that_says_what_is_wrong(found, dag, words):
 
 def test_a_second_pipeline_has_tasks_of_its_own(found):
     shop = found["dags"]["shop_pipeline"]
-    assert list(shop["tasks"]) == [*LAYERS, "quality_gate", "publish"]
+    assert list(shop["tasks"]) == CHAIN
     assert shop["params"]["tables"]["examples"] == ["silver.product_category_name_translation"]

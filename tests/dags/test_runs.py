@@ -30,6 +30,14 @@ CASES = {
     "killed": {"dag": DAG, "jobs": {"gold": [[137, None], [137, None]]}},
     "killed_for_good": {"dag": DAG, "jobs": {"gold": [[137, None]] * 3}},
     "broken": {"dag": "broken_table_pipeline"},
+    "planned": {"dag": DAG, "asked": {"dry_run": True}},
+    "lenient": {"dag": DAG, "asked": {"quarantine_limit": 0.5}},
+    "misspelt": {"dag": DAG, "asked": {"tabels": ["silver.things"]}},
+    "no_holidays": {"dag": DAG, "jobs": {"holidays": [2, "error: no such seed."]}},
+    "holidays_away": {"dag": DAG, "jobs": {"holidays": [75, "error: the audit is away."]}},
+    "maintained": {"dag": "maintenance"},
+    "maintenance_planned": {"dag": "maintenance", "asked": {"dry_run": True}},
+    "maintenance_refused": {"dag": "maintenance", "jobs": {"maintain": [1, "error: no table is there."]}},
 }
 
 
@@ -94,7 +102,8 @@ def test_a_run_submits_a_job_a_layer_and_is_one_success_in_the_audit(ran, rows):
 
 
 def test_what_became_of_each_table_is_what_a_task_returns(ran):
-    figures = {"status": "SUCCESS", "in": 3, "out": 2, "quarantined": 1, "seconds": 1.2, "version": 4}
+    figures = {"status": "SUCCESS", "in": 3, "inserted": 2, "updated": 0, "unchanged": 0, "deleted": 0,
+               "quarantined": 1, "out": 2, "seconds": 1.2, "version": 4}  # fmt: skip
     returned = ran["well"]["returned"]
     assert returned["silver_processing"] == {"shop.silver.things": figures}
     # There is no table in this lake, so there is nothing to judge and nothing to publish.
@@ -123,7 +132,8 @@ def test_what_was_asked_reaches_every_job(ran):
 def test_a_window_that_ends_before_it_begins_starts_no_job_and_is_failed_in_the_audit(ran, audit_url):
     told = ran["reversed"]
     assert (told["state"], jobs(told)) == ("failed", [])
-    assert "the window ends (2018-08-01" in told["failed"]["bronze_ingestion"]
+    assert "the window ends (2018-08-01" in told["failed"]["fetch_holidays"]
+    assert "\n" not in told["failed"]["fetch_holidays"], "one line, where the person is looking"
     with closing(psycopg2.connect(audit_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT status, error FROM audit.runs WHERE params ->> 'window_to' = '2018-08-01T00:00:00Z'")
         ((status, error),) = cursor.fetchall()
@@ -166,3 +176,48 @@ def test_a_broken_specs_dag_fails_with_what_is_wrong(ran):
     assert told["state"] == "failed"
     assert "update_at" in told["failed"]["broken_specs"]
     assert "product_category_name_translation.odcs.yaml:" in told["failed"]["broken_specs"]
+
+
+def test_a_run_fetches_the_holidays_first_and_exports_nothing_without_a_target(ran):
+    told = ran["well"]
+    assert told["verbs"] == [["holidays", "fetch", "--pipeline", "shop", "--json"]]
+    assert told["returned"]["fetch_holidays"] == {"verb": "holidays"}
+    assert "export" not in told["returned"]
+    assert told["skipped"] == ["export"]
+
+
+def test_a_dry_run_asks_every_layer_for_its_plan_and_publishes_nothing(ran, rows):
+    told = ran["planned"]
+    assert (told["state"], jobs(told), told["verbs"]) == ("success", JOBS, [])
+    assert all("--dry-run" in call["words"] for call in told["calls"])
+    assert told["returned"]["bronze_ingestion"] == {"shop.bronze.things": {"rows": 3}}
+    assert told["skipped"] == ["quality_gate"]
+    assert {"publish", "export"} & set(told["returned"]) == set()
+    assert rows(told) == [(1, "SUCCESS", None)]
+
+
+def test_a_limit_of_the_form_reaches_every_job(ran):
+    assert {option(call, "--quarantine-limit") for call in ran["lenient"]["calls"]} == {"0.5"}
+    assert all("--quarantine-limit" not in call["words"] for call in ran["well"]["calls"])
+
+
+def test_a_param_that_the_form_does_not_have_is_refused_with_the_nearest(ran):
+    told = ran["misspelt"]
+    assert (told["state"], jobs(told)) == ("failed", [])
+    assert 'tabels unknown. Did you mean "tables"?' in told["failed"]["fetch_holidays"]
+
+
+def test_a_verbs_exit_code_decides_whether_it_is_tried_again(ran):
+    for case, calls in (("no_holidays", 1), ("holidays_away", 3)):
+        told = ran[case]
+        assert (told["state"], jobs(told), len(told["verbs"])) == ("failed", [], calls)
+        assert told["failed"]["fetch_holidays"].startswith("error: ")
+
+
+def test_maintenance_calls_the_verb_for_each_sound_pipeline(ran):
+    words = ["maintain", "--pipeline", "shop", "--json"]
+    assert (ran["maintained"]["state"], ran["maintained"]["verbs"]) == ("success", [words])
+    assert ran["maintenance_planned"]["verbs"] == [[*words[:3], "--dry-run", "--json"]]
+    refused = ran["maintenance_refused"]
+    assert (refused["state"], refused["failed"]) == ("failed", {"shop": "error: no table is there."})
+    assert len(refused["verbs"]) == 1

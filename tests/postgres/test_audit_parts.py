@@ -106,3 +106,10 @@ def test_the_end_of_a_part_changes_no_run_that_has_ended(audit: Audit, audit_url
     before = runs(ask)
     audit.end_part("r1", 1)
     assert runs(ask) == before
+
+
+def test_a_failed_attempt_takes_its_tables_with_it(audit, ask):
+    attempt = audit.begin_part("r1", "olist", "airflow")
+    audit.table_started("r1", attempt, "silver", "olist.silver.orders")
+    audit.fail_run("r1", "task silver_processing was ended")
+    assert ask("SELECT status, error FROM audit.run_logs") == [("FAILED", "task silver_processing was ended")]

@@ -1,18 +1,22 @@
-"""The whole job as a person starts it: both DAGs over Airflow's REST API, the lake in MinIO."""
+"""The whole job as people use it: DAGs over Airflow's REST API, the lake in MinIO, and what goes wrong in between."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
+import pyarrow as pa
 import pytest
 import requests
 from pydantic import SecretStr
@@ -22,6 +26,7 @@ from lakehouse.lake import Lake
 from lakehouse.publish.store import current
 from lakehouse.settings import Settings
 from lakehouse.source.sample import write_sample
+from lakehouse.stack import airflow
 from lakehouse.stack.airflow import log_in
 from lakehouse.stack.layout import layout
 from lakehouse.stack.parts import native_postgres
@@ -32,13 +37,14 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 400
 
 
-@pytest.fixture
-def stack(new_settings: Callable[[], Settings], tmp_path: Path) -> Iterator[Settings]:
-    """A stack whose lake is MinIO, with made data for its source and an audit schema."""
-    made = new_settings()
+@pytest.fixture(scope="module")
+def stack(new_settings: Callable[[], Settings], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A stack whose lake is MinIO, with made data for its source, an audit schema, and specs that may be edited."""
+    made, folder = new_settings(), tmp_path_factory.mktemp("medallion")
     server = native_postgres(made, layout(made))
     told = {
-        "raw": tmp_path / "raw",
+        "raw": folder / "raw",
+        "pipelines": folder / "pipelines",
         "lake": "s3a://{layer}",
         "s3_endpoint": f"http://127.0.0.1:{made.minio_port}",
         "audit_url": SecretStr(server.url("audit")),
@@ -46,27 +52,77 @@ def stack(new_settings: Callable[[], Settings], tmp_path: Path) -> Iterator[Sett
     }
     settings = made.model_copy(update=told)
     write_sample(settings.raw, scale=0.01)
-    up(settings)
+    shutil.copytree(ROOT / "spark" / "pipelines", settings.pipelines)
+    spec = settings.pipelines / "olist" / "pipeline.yaml"
+    spec.write_text(re.sub(r"https://[^/]*", "http://127.0.0.1:9", spec.read_text()))  # no test asks the Internet
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(airflow, "SILENCE_SECONDS", 10)
+        up(settings)
     migrate(settings.need_audit_url(), ROOT / "warehouse" / "migrations")
     yield settings
     down(settings)
 
 
-def trigger(settings: Settings, dag: str) -> dict[str, Any]:
-    """Trigger a DAG as the UI does and wait for its end; returns the states of its tasks."""
-    api = f"http://127.0.0.1:{settings.airflow_port}/api/v2/dags/{dag}"
-    head = {"Authorization": f"Bearer {log_in(settings)}"}
-    deadline = time.monotonic() + PATIENCE
-    while requests.patch(api, headers=head, json={"is_paused": False}, timeout=10).status_code != 200:
-        assert time.monotonic() < deadline, f"{dag} was not parsed"
-        time.sleep(0.5)
-    started = requests.post(f"{api}/dagRuns", headers=head, json={"logical_date": None, "conf": {}}, timeout=10)
-    run = f"{api}/dagRuns/{started.json()['dag_run_id']}"
-    while requests.get(run, headers=head, timeout=10).json()["state"] not in ("success", "failed"):
-        assert time.monotonic() < deadline, f"{dag} did not end"
-        time.sleep(0.5)
-    tasks = requests.get(f"{run}/taskInstances", headers=head, timeout=10).json()["task_instances"]
-    return {task["task_id"]: task["state"] for task in tasks}
+class Api:
+    """Airflow's REST API, used as its pages use it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.base = f"http://127.0.0.1:{settings.airflow_port}/api/v2"
+        self.head = {"Authorization": f"Bearer {log_in(settings)}"}
+
+    def call(self, method: str, path: str, **told: Any) -> requests.Response:
+        return requests.request(method, f"{self.base}/{path}", headers=self.head, timeout=20, **told)
+
+    def unpause(self, dag: str) -> None:
+        said = lambda: self.call("PATCH", f"dags/{dag}", json={"is_paused": False}).status_code  # noqa: E731
+        eventually(lambda: said() == 200, f"{dag} is parsed")
+
+    def trigger(self, dag: str, conf: dict[str, Any] | None = None) -> str:
+        """Trigger a DAG as the form does; return the path of its run."""
+        self.unpause(dag)
+        told = self.call("POST", f"dags/{dag}/dagRuns", json={"logical_date": None, "conf": conf or {}})
+        assert told.ok, told.text
+        return f"dags/{dag}/dagRuns/{told.json()['dag_run_id']}"
+
+    def end(self, run: str) -> str:
+        """Wait for a run's end; return its state."""
+        eventually(lambda: self.state(run) in ("success", "failed"), f"{run} ends")
+        return self.state(run)
+
+    def state(self, run: str) -> str:
+        return str(self.call("GET", run).json()["state"])
+
+    def tasks(self, run: str) -> dict[str, tuple[str, int]]:
+        """State and number of the last try, by task."""
+        told = self.call("GET", f"{run}/taskInstances").json()["task_instances"]
+        return {task["task_id"]: (task["state"], task["try_number"]) for task in told}
+
+    def log(self, run: str, task: str) -> str:
+        """What the log of a task's first try says."""
+        lines = self.call("GET", f"{run}/taskInstances/{task}/logs/1").json()["content"]
+        return "\n".join(" ".join([line["event"], *map(str, line.get("error_detail") or [])]) for line in lines)
+
+
+@pytest.fixture
+def api(stack: Settings) -> Api:
+    return Api(stack)
+
+
+def eventually(holds: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+def processes(settings: Settings, *words: str) -> list[psutil.Process]:
+    """Processes of this stack with all these words in their command line."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(settings.state) in str(process.environ()) and all(word in str(process.cmdline()) for word in words):
+                found.append(process)
+    return found
 
 
 def ask(settings: Settings, query: str) -> list[tuple[Any, ...]]:
@@ -88,9 +144,20 @@ def shell(settings: Settings, *words: str) -> str:
     return done.stdout
 
 
-def test_both_dags_over_the_api_end_in_a_publication_and_a_second_run_changes_nothing(stack: Settings) -> None:
-    assert set(trigger(stack, "setup_source_db").values()) == {"success"}
-    assert set(trigger(stack, "medallion_pipeline").values()) == {"success"}
+FINISHED = {"bronze_ingestion", "fetch_holidays", "gold_modeling", "publish", "quality_gate", "silver_processing"}
+SMALL = "product_category_name_translation"
+
+
+def is_all_well(tasks: dict[str, tuple[str, int]]) -> bool:
+    return tasks == dict.fromkeys(FINISHED, ("success", 1)) | {"export": ("skipped", 1)}
+
+
+def test_both_dags_end_in_a_publication_and_a_second_run_changes_nothing(stack: Settings, api: Api) -> None:
+    api.unpause("example_after_fact_sales")
+    assert api.end(api.trigger("setup_source_db")) == "success"
+    run = api.trigger("medallion_pipeline")
+    assert api.end(run) == "success"
+    assert is_all_well(api.tasks(run))
     first = current(stack, "olist")
     assert first is not None
     lake = Lake(stack, "olist")
@@ -103,9 +170,133 @@ def test_both_dags_over_the_api_end_in_a_publication_and_a_second_run_changes_no
     ends = "inserted + updated + unchanged + stale + duplicate + quarantined + deleted"
     assert ask(stack, f"SELECT count(*), bool_and(input_rows = {ends}) FROM audit.run_logs") == [(30, True)]
     assert ask(stack, "SELECT number FROM audit.publications") == [(first.number,)]
-    assert set(trigger(stack, "medallion_pipeline").values()) == {"success"}
+    assert api.end(api.trigger("medallion_pipeline")) == "success"
     assert current(stack, "olist") == first
     assert json.loads(shell(stack, "publications", "olist"))[0]["tables"] == first.tables
     held = sum(rule["rows"] for rule in json.loads(shell(stack, "quarantine", "rules", "olist.silver.order_items")))
     assert held > 0
     assert json.loads(shell(stack, "run", "olist"))["publication"]["number"] == first.number
+
+
+def test_a_person_reads_a_line_a_table_and_finds_the_audit_from_a_task(stack: Settings, api: Api) -> None:
+    (first,) = api.call("GET", "dags/medallion_pipeline/dagRuns?order_by=start_date&limit=1").json()["dag_runs"]
+    run = f"dags/medallion_pipeline/dagRuns/{first['dag_run_id']}"
+    log = api.log(run, "silver_processing")
+    for name, rows in ask(stack, "SELECT table_name, min(input_rows) FROM audit.run_logs WHERE layer = 'silver' "
+                                 "AND status = 'SUCCESS' GROUP BY table_name"):  # fmt: skip
+        (line,) = [line for line in log.splitlines() if line.startswith(f"{name} ")]
+        assert re.search(rf"in {rows:,} · .* s, v0\)$", line), line
+    assert "WARN" not in log
+    assert "incubator" not in log
+    assert "no export target is configured" in str(api.call("GET", f"{run}/taskInstances/export/logs/1").json())
+    link = api.call("GET", f"{run}/taskInstances/publish/links").json()["extra_links"]["Audit"]
+    ((run_id,),) = ask(stack, "SELECT run_id FROM audit.runs ORDER BY started_at LIMIT 1")
+    assert link == f"lakehouse/runs/{run_id}"
+
+
+def test_a_published_gold_table_is_an_event_with_its_rows_and_starts_the_dag_that_waits_for_it(
+    stack: Settings, api: Api
+) -> None:
+    events = api.call("GET", "assets/events?limit=100").json()["asset_events"]
+    assert len(events) == len({event["name"] for event in events}) == 12, "one a Gold table, of the first run alone"
+    (sales,) = [event["extra"] for event in events if event["name"] == "olist.gold.fact_sales"]
+    lake = Lake(stack, "olist")
+    table = lake.open(lake.uri("gold", "fact_sales"))
+    assert table is not None
+    rows = pa.table(table.scan()).num_rows
+    assert (sales["rows"], sales["inserted"], sales["version"], sales["publication"]) == (rows, rows, 0, 1)
+    (example,) = api.call("GET", "dags/example_after_fact_sales/dagRuns").json()["dag_runs"]
+    assert example["state"] == "success"
+    assert f"publication 1: {rows:,} rows" in api.log(
+        f"dags/example_after_fact_sales/dagRuns/{example['dag_run_id']}", "read_news"
+    )
+
+
+def nothing_runs(settings: Settings) -> bool:
+    """No row says RUNNING, nobody holds a lease, and no job is there."""
+    rows = ask(
+        settings,
+        "SELECT FROM audit.runs WHERE status = 'RUNNING' UNION ALL SELECT FROM audit.run_logs WHERE status = 'RUNNING' "
+        "UNION ALL SELECT FROM pg_locks WHERE locktype = 'advisory'",
+    )
+    return not rows and not processes(settings, "/spark/jobs/")
+
+
+def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_work(stack: Settings, api: Api) -> None:
+    before = current(stack, "olist")
+    run = api.trigger("medallion_pipeline", {"full_refresh": True, "tables": [f"silver.{SMALL}"]})
+    at_work = "SELECT layer FROM audit.run_logs WHERE status = 'RUNNING'"
+    eventually(lambda: ask(stack, at_work), "the run is at work")
+    refused = api.trigger("medallion_pipeline")
+    assert api.end(refused) == "failed"
+    words = r"olist: run olist-manual-\S+ \(by airflow\) since .* is at work; this one was refused"
+    assert re.search(words, api.log(refused, "fetch_holidays"))
+    eventually(lambda: ask(stack, at_work) and processes(stack, "/spark/jobs/"), "a job is at work")
+    ((layer,),) = ask(stack, at_work)
+    task = {"bronze": "bronze_ingestion", "silver": "silver_processing"}[layer]
+    cancelled = api.call("PATCH", f"{run}/taskInstances/{task}", json={"new_state": "failed"})
+    assert cancelled.ok, cancelled.text
+    eventually(lambda: nothing_runs(stack), "nothing is at work any more", 20)
+    failed = [ask(stack, f"SELECT error FROM audit.{rows} WHERE status = 'FAILED'") for rows in ("runs", "run_logs")]
+    assert failed == [[(f"task {task} was ended by Airflow: cancelled, cleared or taken over.",)]] * 2
+    assert api.end(run) == "failed"
+    assert current(stack, "olist") == before
+
+
+def test_bad_values_are_refused_in_the_form_or_by_the_first_task(stack: Settings, api: Api) -> None:
+    for conf in ({"tables": ["silver.order"]}, {"window_from": "yesterday"}, {"quarantine_limit": 5}):
+        told = api.call("POST", "dags/medallion_pipeline/dagRuns", json={"logical_date": None, "conf": conf})
+        assert (told.status_code, next(iter(conf)) in told.json()["detail"]) == (400, True)
+    window = {"window_from": "2018-08-02T00:00:00Z", "window_to": "2018-08-01T00:00:00Z"}
+    run = api.trigger("medallion_pipeline", window)
+    assert api.end(run) == "failed"
+    assert "the window ends (2018-08-01T00:00:00+00:00) before it begins" in api.log(run, "fetch_holidays")
+    assert {state for task, (state, _) in api.tasks(run).items() if task != "fetch_holidays"} == {"upstream_failed"}
+
+
+def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, browser: Any) -> None:
+    ((run,),) = ask(stack, "SELECT run_id FROM audit.runs WHERE link <> '' ORDER BY started_at LIMIT 1")
+    browser.check_pages(stack, run)
+
+
+def test_a_backfill_reads_its_date_alone_though_the_scheduler_is_killed_in_it(stack: Settings, api: Api) -> None:
+    """Last: Airflow then begins the scheduled run of today."""
+    keys = move_to_2018(stack)
+    place = layout(stack)
+    command = ["airflow", "backfill", "create", "--dag-id", "medallion_pipeline", "--from-date", "2018-08-01"]
+    words = [*command, "--to-date", "2018-08-01", "--dag-run-conf", json.dumps({"tables": [f"silver.{SMALL}"]})]
+    environment = airflow.airflow_environment(stack, place, native_postgres(stack, place))
+    subprocess.run(words, env=environment, check=True, capture_output=True, timeout=60)
+    eventually(lambda: processes(stack, "/spark/jobs/bronze.py"), "Bronze is at work")
+    (scheduler,) = processes(stack, "airflow", "scheduler")
+    workers = scheduler.children(recursive=True)
+    scheduler.kill()
+    run = "dags/medallion_pipeline/dagRuns/backfill__2018-08-01T00:00:00+00:00"
+    assert api.end(run) == "success"
+    assert not any(worker.is_running() for worker in workers)
+    assert api.tasks(run)["bronze_ingestion"] == ("success", 2)
+    ((run_id,),) = ask(stack, "SELECT run_id FROM audit.runs WHERE trigger = 'airflow' AND status = 'SUCCESS' "
+                              "AND run_id LIKE '%backfill%'")  # fmt: skip
+    lake = Lake(stack, "olist")
+    bronze = lake.open(lake.uri("bronze", SMALL))
+    assert bronze is not None
+    read = [row for row in pa.table(bronze.scan()).to_pylist() if row["_run_id"] == run_id]
+    assert sorted(row["product_category_name"] for row in read) == keys
+    told = ask(stack, f"SELECT DISTINCT table_name FROM audit.run_logs WHERE run_id = '{run_id}' AND input_rows > 0")
+    assert told == [(f"olist.bronze.{SMALL}",), (f"olist.silver.{SMALL}",)]
+
+
+def move_to_2018(settings: Settings) -> list[str]:
+    """Say of three rows of the source that they were changed on 1 August 2018; return their keys."""
+    with closing(psycopg2.connect(settings.connection_url("source"))) as connection, connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE olist.{SMALL} DISABLE TRIGGER USER")
+        cursor.execute(
+            f"UPDATE olist.{SMALL} SET updated_at = '2018-08-01T12:00:00Z' WHERE product_category_name IN "
+            f"(SELECT min(product_category_name) FROM olist.{SMALL} GROUP BY left(product_category_name, 1) LIMIT 3) "
+            "RETURNING product_category_name"
+        )
+        keys = sorted(key for (key,) in cursor.fetchall())
+        cursor.execute(f"ALTER TABLE olist.{SMALL} ENABLE TRIGGER USER")
+        connection.commit()
+    assert len(keys) == 3
+    return keys

@@ -90,6 +90,8 @@ def test_only_the_engine_imports_spark(module):
         "alerts.courier",
         "source",
         "publish",
+        "serving.app",
+        "serving.mount",
         "stack.up",
         "stack.doctor",
     ],

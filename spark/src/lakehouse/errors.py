@@ -89,6 +89,12 @@ class LeaseHeld(LakehouseError):
     exit_code = 75
 
 
+class RunInProgress(LakehouseError):
+    """A run that a person asked for finds another one of its pipeline at work, and changes nothing."""
+
+    exit_code = 2
+
+
 class LeaseLost(LakehouseError):
     """This attempt has been fenced by a later one and may no longer commit."""
 

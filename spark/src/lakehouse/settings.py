@@ -103,7 +103,12 @@ class Settings(BaseSettings):
         default="", description="Where people open Airflow, for links in messages; empty: the native one on loopback."
     )
     dashboard_url: str = Field(
-        default="", description="Where people look at a run, for links in messages: http(s)://…/{run_id}; empty: none."
+        default="",
+        description="Where people look at a run, for links in messages: http(s)://…/{run_id}; empty: its page in the "
+        "Airflow that ran it.",
+    )
+    minio_console_url: str = Field(
+        default="", description="Where people open the MinIO console, for links; empty: the native one on loopback."
     )
 
     minio_port: Port = Field(default=59000, description="Native MinIO, S3.")
@@ -149,7 +154,7 @@ class Settings(BaseSettings):
             raise ValueError(f"no webhook of Discord: {problem}")
         return SecretStr(url)
 
-    @field_validator("airflow_url", "dashboard_url")
+    @field_validator("airflow_url", "dashboard_url", "minio_console_url")
     @classmethod
     def _link_can_be_opened(cls, value: str) -> str:
         parts = urlsplit(value.strip())

@@ -38,6 +38,22 @@ _PARTS = {
     "publications": "SELECT * FROM audit.publications WHERE run_id = %s ORDER BY number",
 }
 
+_USUAL = """
+SELECT table_name, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds)::float AS seconds
+FROM (
+    SELECT table_name, extract(epoch FROM ended_at - started_at) AS seconds,
+           row_number() OVER (PARTITION BY table_name ORDER BY started_at DESC) AS newest
+    FROM audit.run_logs
+    WHERE status = 'SUCCESS' AND layer <> 'maintenance' AND starts_with(table_name, %s || '.')
+) AS worked
+WHERE newest <= 10 GROUP BY table_name
+"""
+
+
+def usual_seconds(cursor: Cursor, pipeline: str) -> dict[str, float]:
+    """Return the median seconds of each table's last ten runs that had work, by its name."""
+    return {row["table_name"]: round(row["seconds"], 1) for row in rows(cursor, _USUAL, [pipeline])}
+
 
 def runs(cursor: Cursor, limit: int, pipeline: str | None) -> list[Row]:
     """Return the newest attempts of runs, newest first, with the sums of their tables."""

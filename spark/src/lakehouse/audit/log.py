@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from lakehouse.audit import alert_rows, history, run_rows, table_rows, values
+from lakehouse.audit import alert_rows, history, overview, run_rows, table_rows, values
 from lakehouse.audit.database import Cursor, Database
 from lakehouse.audit.repair import Abandoned, repair
 from lakehouse.audit.result import TableResult
-from lakehouse.audit.run_rows import RunStatus
+from lakehouse.audit.run_rows import AtWork, RunStatus
 from lakehouse.publish.manifest import Manifest
 
 _PUBLICATION = """
@@ -61,6 +61,14 @@ class Audit(Database):
         return self.transact(
             lambda cursor: run_rows.begin_part(cursor, run_id, pipeline, trigger, told, self.secrets, link)
         )
+
+    def at_work(self, pipeline: str, run_id: str) -> list[AtWork]:
+        """Return the other runs of a pipeline that say RUNNING, the longest first."""
+        return self.transact(lambda cursor: run_rows.at_work(cursor, pipeline, run_id))
+
+    def is_known(self, run_id: str) -> bool:
+        """Tell whether a run has begun, ever."""
+        return self.transact(lambda cursor: run_rows.is_known(cursor, run_id))
 
     def end_part(self, run_id: str, attempt: int) -> None:
         """Write that a part is done and that the run goes on with its next one: the run stays RUNNING."""
@@ -121,6 +129,18 @@ class Audit(Database):
     def runs(self, limit: int = 20, pipeline: str | None = None) -> list[history.Row]:
         """Return the newest attempts of runs, newest first, with the sums of their tables."""
         return self.transact(lambda cursor: history.runs(cursor, limit, pipeline))
+
+    def usual_seconds(self, pipeline: str) -> dict[str, float]:
+        """Return what each table of a pipeline usually takes."""
+        return self.transact(lambda cursor: history.usual_seconds(cursor, pipeline))
+
+    def overview(self, limit: int = 50, pipeline: str | None = None) -> list[history.Row]:
+        """Return the newest runs, one row a run whatever its attempts, newest first; see `overview.overview`."""
+        return self.transact(lambda cursor: overview.overview(cursor, limit, pipeline))
+
+    def run_of(self, dag_run_id: str, dag_id: str | None = None) -> str | None:
+        """Return the id of the run that Airflow started as this DAG run, or None."""
+        return self.transact(lambda cursor: overview.run_of(cursor, dag_run_id, dag_id))
 
     def show(self, run_id: str) -> dict[str, list[history.Row]]:
         """Return `attempts`, `tables`, `rules_failed`, `drift`, `publications` of a run; ParameterError if unknown."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from lakehouse.audit import values
@@ -12,6 +14,27 @@ from lakehouse.audit.process import Process
 from lakehouse.errors import StateError
 
 RunStatus = Literal["SUCCESS", "FAILED", "SKIPPED"]
+
+
+@dataclass(frozen=True)
+class AtWork:
+    """A run that says RUNNING: who began it, its page at its scheduler, and its process; none between two parts."""
+
+    run_id: str
+    attempt: int
+    trigger: str
+    link: str
+    started_at: datetime
+    process: Process
+
+    def lives_here(self) -> bool:
+        """Tell whether its process is at work on this machine."""
+        return self.process.host == Process.this().host and not self.process.is_gone()
+
+    def __str__(self) -> str:
+        """Say which run it is and since when."""
+        return f"run {self.run_id} (by {self.trigger}) since {self.started_at:%Y-%m-%d %H:%M:%S} UTC"
+
 
 _START = """
 INSERT INTO audit.runs (run_id, attempt, pipeline, trigger, params, status, host, pid, process_start, link)
@@ -33,6 +56,16 @@ FROM audit.runs WHERE run_id = %s ORDER BY attempt DESC LIMIT 1
 _REPLACE = """
 UPDATE audit.runs SET status = 'FAILED', ended_at = clock_timestamp(), error = 'replaced by attempt ' || %(attempt)s
 WHERE run_id = %(run_id)s AND attempt < %(attempt)s AND status = 'RUNNING'
+"""
+_AT_WORK = """
+SELECT run_id, attempt, trigger, link, started_at, host, pid, process_start FROM audit.runs
+WHERE pipeline = %s AND run_id <> %s AND status = 'RUNNING' ORDER BY started_at
+"""
+_KNOWN = "SELECT EXISTS (SELECT FROM audit.runs WHERE run_id = %s)"
+# Whoever ends an attempt that failed has seen its work on tables end.
+_END_TABLES = """
+UPDATE audit.run_logs SET status = 'FAILED', ended_at = clock_timestamp(), error = %s
+WHERE run_id = %s AND attempt = %s AND status = 'RUNNING'
 """
 # Who runs a pipeline in parts runs it once at a time: another run of it that waits is one whose next part never came.
 _FORGOTTEN = """
@@ -86,6 +119,21 @@ def begin_part(
     return attempt
 
 
+def at_work(cursor: Cursor, pipeline: str, run_id: str) -> list[AtWork]:
+    """Return the other runs of a pipeline that say RUNNING, the longest first."""
+    cursor.execute(_AT_WORK, [pipeline, run_id])
+    return [
+        AtWork(run, attempt, trigger, link, since, Process(*process))
+        for run, attempt, trigger, link, since, *process in cursor.fetchall()
+    ]
+
+
+def is_known(cursor: Cursor, run_id: str) -> bool:
+    """Tell whether a run has begun, ever."""
+    cursor.execute(_KNOWN, [run_id])
+    return cursor.fetchone() == (True,)
+
+
 def end_part(cursor: Cursor, run_id: str, attempt: int) -> None:
     """Leave an attempt RUNNING, with no process at work on it, for its next part."""
     cursor.execute(_WAIT, [run_id, attempt])
@@ -114,6 +162,7 @@ def finish(
     if row is None:
         raise StateError(f"run {run_id}, attempt {attempt} is not in audit.runs: it cannot be ended.")
     if reason is not None:
+        cursor.execute(_END_TABLES, [reason, run_id, attempt])
         insert_alert(cursor, run_alert(row[0], run_id, attempt, "failed", "error", reason), secrets)
     elif is_followed(cursor, run_id) or is_recovery(cursor, run_id, attempt):
         insert_alert(cursor, run_alert(row[0], run_id, attempt, "succeeded"), secrets)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakehouse.cli.screen import console, notes, print_json, result_line, results_grid
+from lakehouse.cli.screen import console, notes, plan_line, print_json, result_line, results_grid
 from lakehouse.errors import ParameterError, SpecError
 from lakehouse.settings import Settings, load_settings
 from lakehouse.specs import Catalog, Layer, load_catalog
@@ -57,6 +57,10 @@ def run_command(
         str | None, typer.Option("--from", help="Read again from this moment of the source.")
     ] = None,
     window_to: Annotated[str | None, typer.Option("--to", help="… up to this one, not included.")] = None,
+    quarantine_limit: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of rows that may be rejected, for every contract's own.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     publish: Annotated[bool, typer.Option(help="Publish when the gate is passed.")] = True,
     run_id: Annotated[str | None, typer.Option(help="Id of the run; made up if none is given.")] = None,
     attempt: Annotated[int, typer.Option(min=1, help="Which attempt of that run.")] = 1,
@@ -68,7 +72,8 @@ def run_command(
     from lakehouse.engine.context import Options
 
     settings = load_settings()
-    options = Options(full_refresh, parse_moment(window_from, "--from"), parse_moment(window_to, "--to"))
+    window = parse_moment(window_from, "--from"), parse_moment(window_to, "--to")
+    options = Options(full_refresh, *window, quarantine_limit=quarantine_limit)
     if options.window_from and options.window_to and options.window_from >= options.window_to:
         raise ParameterError(f"the window ends ({window_to}) before it begins ({window_from}).")
     request = Request(
@@ -80,7 +85,22 @@ def run_command(
         options=options,
         wait_seconds=wait,
     )
-    _execute(settings, pipeline, request, as_json)
+    if dry_run:
+        _plan(settings, pipeline, request, as_json)
+    else:
+        _execute(settings, pipeline, request, as_json)
+
+
+def _plan(settings: Settings, pipeline: str, request: Request, as_json: bool) -> None:
+    from lakehouse.engine.plan import plan_run
+
+    catalog = catalog_of(settings, pipeline)
+    catalog.need_sound()
+    plans = plan_run(settings, catalog, request.layers, request.tables, request.options)
+    if as_json:
+        print_json({"plan": {plan.table: plan.as_dict() for plan in plans}})
+    else:
+        console.print("\n".join(map(plan_line, plans)), soft_wrap=True)
 
 
 def execute(

@@ -6,12 +6,15 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as Grid
 
 from lakehouse.audit.result import TableResult
+
+if TYPE_CHECKING:
+    from lakehouse.engine.plan import TablePlan
 
 # A pipe has no width of its own; the longest table name and its figures need 110 columns.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -39,6 +42,15 @@ def result_line(result: TableResult) -> str:
         if count:
             parts.append(f"{name} {count:,}")
     return f"{result.table:<46} {' · '.join(parts)}  ({seconds:.1f} s, v{result.version_written})"
+
+
+def plan_line(plan: TablePlan) -> str:
+    """Return one readable line of what a run would do with a table."""
+    if not plan.rows:
+        return f"{plan.table:<46} nothing   {plan.note}"
+    deletes = f" ({plan.deletes:,} deletes)" if plan.deletes else ""
+    usual = "" if plan.seconds is None else f", usually {plan.seconds:.1f} s"
+    return f"{plan.table:<46} {plan.rows:,} rows{deletes}, at most {plan.files:,} files{usual}   {plan.note}"
 
 
 def results_grid(results: Iterable[TableResult]) -> Grid:

@@ -1,34 +1,59 @@
-"""DAGs made from the specs: one a pipeline folder, and a broken one says so when it is run."""
+"""DAGs made from the specs: one a pipeline folder, and a broken one says so when it is run; and the two beside them."""
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG, Param, chain
+from airflow.sdk import DAG, chain
 from airflow.sdk.exceptions import AirflowFailException, AirflowTimetableInvalid
 
 from lakehouse.dags import closing
 from lakehouse.dags.asked import table_choices
+from lakehouse.dags.assets import assets_of
 from lakehouse.dags.describe import describe_dag, describe_layer
-from lakehouse.dags.layer import LayerOperator
+from lakehouse.dags.form import form
+from lakehouse.dags.layer import TASKS, LayerOperator
+from lakehouse.dags.maintenance import maintenance_dag
+from lakehouse.dags.opening import fetch_holidays
 from lakehouse.dags.part import give_up
 from lakehouse.dags.source import fill_source
+from lakehouse.dags.step import StepOperator
 from lakehouse.errors import SpecError
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Layer, load_catalog
+from lakehouse.specs.pipeline import Pipeline
 
 # The pipeline that comes with the platform; any other folder's DAG is named after it.
 NAMES = {"olist": "medallion_pipeline"}
 POOL = "spark"
-TASKS = {Layer.BRONZE: "bronze_ingestion", Layer.SILVER: "silver_processing", Layer.GOLD: "gold_modeling"}
-START = datetime(2016, 1, 1, tzinfo=UTC)
+# One at work, one that waits for it, and room for a run that a person triggers beside them, to be refused.
+ACTIVE_RUNS = 3
 LONGEST_DELAY = timedelta(minutes=10)
+
+
+def all_dags(settings: Settings) -> Iterator[DAG]:
+    """Make every DAG of the platform: the source's, one a pipeline folder, and the maintenance of the sound ones."""
+    yield source_dag()
+    sound = []
+    for folder in sorted(settings.path(settings.pipelines).glob("[!._]*/")):
+        try:
+            catalog = load_catalog(folder)
+            catalog.need_sound()
+            yield checked(pipeline_dag(settings, catalog), catalog)
+            sound.append(catalog)
+        except SpecError as error:
+            yield broken_dag(folder, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever Airflow refuses of one folder, the others keep their DAGs
+            yield broken_dag(folder, f"{folder / 'pipeline.yaml'}: Airflow refuses it: {error!r}")
+    if sound:
+        yield maintenance_dag(sound, POOL)
 
 
 def source_dag() -> DAG:
@@ -37,7 +62,6 @@ def source_dag() -> DAG:
         "setup_source_db",
         description="Fill the source database from the CSV files in raw/.",
         doc_md=fill_source.__doc__,
-        start_date=START,
         catchup=False,
         schedule=None,
         max_active_runs=1,
@@ -56,19 +80,6 @@ def source_dag() -> DAG:
     return dag
 
 
-def pipeline_dags(settings: Settings) -> Iterator[DAG]:
-    """Make the DAG of every pipeline folder; a broken one gets a DAG that fails with what is wrong, and hides none."""
-    for folder in sorted(settings.path(settings.pipelines).glob("[!._]*/")):
-        try:
-            catalog = load_catalog(folder)
-            catalog.need_sound()
-            yield checked(pipeline_dag(settings, catalog), catalog)
-        except SpecError as error:
-            yield broken_dag(folder, str(error))
-        except Exception as error:  # noqa: BLE001 - whatever Airflow refuses of one folder, the others keep their DAGs
-            yield broken_dag(folder, f"{folder / 'pipeline.yaml'}: Airflow refuses it: {error!r}")
-
-
 def checked(dag: DAG, catalog: Catalog) -> DAG:
     """Return a DAG that Airflow takes; raises SpecError for a schedule that it does not understand."""
     try:
@@ -83,49 +94,55 @@ def checked(dag: DAG, catalog: Catalog) -> DAG:
 
 
 def pipeline_dag(settings: Settings, catalog: Catalog) -> DAG:
-    """Return a pipeline's DAG: a task a layer, then gate and publication."""
+    """Return a pipeline's DAG: the public holidays, a task a layer, then gate, publication and export."""
     pipeline = catalog.pipeline
     with DAG(
         dag_name(pipeline.name),
         description=pipeline.description,
         doc_md=describe_dag(catalog),
-        start_date=START,
         catchup=False,
         schedule=pipeline.schedule,
-        max_active_runs=1,
+        max_active_runs=ACTIVE_RUNS,
         dagrun_timeout=pipeline.timeout,
         is_paused_upon_creation=False,
         auto_register=False,  # the DAG file says which are its own
         on_failure_callback=partial(give_up, pipeline.name),
         default_args=_task_defaults(catalog),
-        params=_params(catalog),
+        params=form(table_choices(catalog)),
         tags=["pipeline", pipeline.name],
     ) as dag:
-        layers = [
-            LayerOperator(
-                task_id=name,
-                settings=settings,
-                pipeline=pipeline,
-                layer=layer,
-                pool=POOL,
-                doc_md=describe_layer(catalog, layer),
-            )
-            for layer, name in TASKS.items()
-        ]
-        gate = PythonOperator(
-            task_id="quality_gate",
-            python_callable=closing.quality_gate,
-            op_kwargs={"pipeline": pipeline.name},
-            doc_md=closing.quality_gate.__doc__,
-        )
-        publish = PythonOperator(
-            task_id="publish",
-            python_callable=closing.publish,
-            op_kwargs={"pipeline": pipeline.name, "judged": gate.output},
-            doc_md=closing.publish.__doc__,
-        )
-        chain(*layers, gate, publish)
+        first = step(pipeline, fetch_holidays, max_active_tis_per_dag=1)
+        layers = [layer_task(settings, catalog, layer) for layer in TASKS]
+        gate = step(pipeline, closing.quality_gate)
+        publish = step(pipeline, closing.publish, {"judged": gate.output}, outlets=assets_of(catalog))
+        chain(first, *layers, gate, publish, step(pipeline, closing.export))
     return dag
+
+
+def layer_task(settings: Settings, catalog: Catalog, layer: Layer) -> LayerOperator:
+    """Return the task of a layer: one Spark application, in the pool that keeps two of them apart."""
+    return LayerOperator(
+        task_id=TASKS[layer],
+        settings=settings,
+        pipeline=catalog.pipeline,
+        layer=layer,
+        pool=POOL,
+        doc_md=describe_layer(catalog, layer),
+    )
+
+
+def step(
+    pipeline: Pipeline, call: Callable[..., Any], told: Mapping[str, Any] | None = None, **more: Any
+) -> StepOperator:
+    """Return a function as a task of its own name, with its docstring for what Airflow shows beside it."""
+    return StepOperator(
+        task_id=call.__name__,
+        pipeline=pipeline.name,
+        python_callable=call,
+        op_kwargs={"pipeline": pipeline.name, **(told or {})},
+        doc_md=inspect.cleandoc(call.__doc__ or ""),
+        **more,
+    )
 
 
 def broken_dag(folder: Path, problems: str) -> DAG:
@@ -137,6 +154,7 @@ def broken_dag(folder: Path, problems: str) -> DAG:
         schedule=None,
         is_paused_upon_creation=False,
         auto_register=False,  # the DAG file says which are its own
+        on_failure_callback=partial(give_up, folder.name),
         tags=["pipeline", folder.name, "broken"],
     ) as dag:
         PythonOperator(task_id="broken_specs", python_callable=fail, op_args=[problems], retries=0)
@@ -165,24 +183,3 @@ def _task_defaults(catalog: Catalog) -> dict[str, Any]:
         "execution_timeout": pipeline.timeout,
         "on_failure_callback": partial(give_up, pipeline.name),
     }
-
-
-def _params(catalog: Catalog) -> dict[str, Param]:
-    choices = table_choices(catalog)
-    return {
-        "tables": Param(
-            [],
-            "Only these tables; all if none is chosen. Bronze follows its Silver table.",
-            type="array",
-            items={"type": "string", "enum": choices},
-            examples=choices,
-            uniqueItems=True,
-        ),
-        "full_refresh": Param(False, "Read and judge everything again.", type="boolean"),
-        "window_from": _moment("Read again what the source changed from this moment on."),
-        "window_to": _moment("… up to this moment, not included."),
-    }
-
-
-def _moment(description: str) -> Param:
-    return Param(None, description, type=["null", "string"], format="date-time")

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.audit.lease import hold
+from lakehouse.dags.assets import tell_assets
+from lakehouse.dags.layer import TASKS
 from lakehouse.dags.part import Part, part_of_run
 from lakehouse.log import get_logger
 from lakehouse.publication import Published, make_public, pass_gate, published_tables
+from lakehouse.specs import Layer
 
 log = get_logger(__name__)
 # Another run of these tables, by hand, is waited for this long.
@@ -18,8 +22,16 @@ PATIENCE_SECONDS = 60
 
 
 def quality_gate(pipeline: str) -> dict[str, int]:
-    """Check every table that differs from the published state; return the version of each table that was judged."""
+    """Check every table that differs from the published state; return the version of each table that was judged.
+
+    After a dry run there is nothing to judge: it is skipped, and what follows with it.
+    """
     with part_of_run(pipeline, get_current_context()) as part:
+        if part.asked.dry_run:
+            part.succeed()
+            raise AirflowSkipException(
+                "dry run: nothing was written, so there is nothing to judge, to publish or to export."
+            )
         judged = pass_gate(part.settings, part.catalog)
         for check in judged.checks:
             log.info(
@@ -32,13 +44,23 @@ def quality_gate(pipeline: str) -> dict[str, int]:
 
 
 def publish(pipeline: str, judged: Mapping[str, int]) -> dict[str, Any]:
-    """Show what was judged to readers, all at once, and end the run; return the publication and whether it is new."""
-    with part_of_run(pipeline, get_current_context()) as part:
+    """Show what was judged to readers, all at once, and end the run; return the publication and whether it is new.
+
+    Each Gold table that readers see anew is told as an asset's event, with its rows and what the run did to them.
+    """
+    context = get_current_context()
+    with part_of_run(pipeline, context) as part:
         done = _publish(part, judged)
         number = done.manifest.number if done.manifest else None
         log.info("published" if done.is_new else "nothing new to publish", publication=number, before=done.before)
+        tell_assets(context, part, done.manifest, context["ti"].xcom_pull(task_ids=TASKS[Layer.GOLD]))
         part.succeed()
         return {"publication": number, "new": done.is_new}
+
+
+def export(pipeline: str) -> None:
+    """Hand what was published to other systems; skipped while no target for it is configured."""
+    raise AirflowSkipException(f"no export target is configured for {pipeline}: nothing leaves the lake.")
 
 
 def _publish(part: Part, judged: Mapping[str, int]) -> Published:

@@ -11,7 +11,10 @@ def describe_dag(catalog: Catalog) -> str:
     lines = [f"## {pipeline.name}", pipeline.description, "", f"Owner: {pipeline.owner}."]
     for layer in (Layer.SILVER, Layer.GOLD):
         lines += ["", f"### {layer}", ""]
-        lines += [f"* `{table.name}`{_reads(table)}: {_one_line(table.description)}" for table in catalog.layer(layer)]
+        lines += [
+            f"* {_contract(table, table.name)}{_reads(table)}: {_one_line(table.description)}"
+            for table in catalog.layer(layer)
+        ]
     return "\n".join(lines)
 
 
@@ -23,7 +26,17 @@ def describe_layer(catalog: Catalog, layer: Layer) -> str:
         Layer.SILVER: "Casts, judges and merges; what a rule rejects is quarantined with its reasons.",
         Layer.GOLD: "Brings dimensions, facts and features up to date by the keys that changed.",
     }
-    return "\n".join([how[layer], "", *(f"* `{table.pipeline}.{layer}.{table.name}`" for table in tables)])
+    lines = [f"* {_contract(table, f'{table.pipeline}.{layer}.{table.name}')}" for table in tables]
+    return "\n".join([how[layer], "", "Each name leads to the table's contract.", "", *lines])
+
+
+def contract_path(table: Table) -> str:
+    """Return where a table's contract is read in Airflow's own web server, below its base address."""
+    return f"lakehouse/contracts/{table.pipeline}/{table.layer}/{table.name}"
+
+
+def _contract(table: Table, text: str) -> str:
+    return f"[`{text}`]({contract_path(table)})"
 
 
 def _reads(table: Table) -> str:

@@ -43,6 +43,7 @@ def run(dag: DAG, asked: dict[str, Any] | None = None) -> dict[str, Any]:
     """Run one DAG to its end as its form is filled in; return what its tasks returned, or failed with, by task."""
     returned: dict[str, Any] = {}
     failed: dict[str, str] = {}
+    skipped: list[str] = []
 
     def on_success(context: Any) -> None:
         ti = context["task_instance"]
@@ -51,11 +52,15 @@ def run(dag: DAG, asked: dict[str, Any] | None = None) -> dict[str, Any]:
     def on_failure(context: Any) -> None:
         failed[context["task_instance"].task_id] = str(context.get("exception"))
 
+    def on_skip(context: Any) -> None:
+        skipped.append(context["task_instance"].task_id)
+
     for task in dag.tasks:
+        task.on_skipped_callback = [*as_list(task.on_skipped_callback), on_skip]
         task.on_success_callback = [*as_list(task.on_success_callback), on_success]
         task.on_failure_callback = [*as_list(task.on_failure_callback), on_failure]
     run = dag.test(run_conf=asked)
-    return {"dag": dag.dag_id, "state": str(run.state), "returned": returned, "failed": failed}
+    return {"dag": dag.dag_id, "state": str(run.state), "returned": returned, "failed": failed, "skipped": skipped}
 
 
 def as_list(callbacks: Any) -> list[Any]:

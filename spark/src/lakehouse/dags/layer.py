@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lakehouse.dags.part import Part, part_of_run
+from lakehouse.dags.step import AuditLink, cancelled
 from lakehouse.launch import spark_conf
+from lakehouse.log import get_logger
 from lakehouse.settings import Settings
 from lakehouse.specs import Layer
 from lakehouse.specs.pipeline import Pipeline
 
+log = get_logger(__name__)
 Counts = dict[str, dict[str, Any]]
+TASKS = {Layer.BRONZE: "bronze_ingestion", Layer.SILVER: "silver_processing", Layer.GOLD: "gold_modeling"}
+# What every JVM of Spark says when it starts.
+NOISE = (
+    "Using incubator modules",
+    "NativeCodeLoader",
+    "Setting default log level",
+    "sc.setLogLevel",
+)
 
 
 class LayerOperator(SparkSubmitOperator):
@@ -25,6 +39,8 @@ class LayerOperator(SparkSubmitOperator):
 
     Settings travel by the environment: no secret stands in the command, the conf or a template.
     """
+
+    operator_extra_links = (AuditLink(),)
 
     def __init__(self, *, settings: Settings, pipeline: Pipeline, layer: Layer, **kwargs: Any) -> None:
         conf = spark_conf(settings, pipeline.spark)
@@ -46,7 +62,37 @@ class LayerOperator(SparkSubmitOperator):
                 super().execute(context)
             except AirflowException as error:
                 raise failure(result, error) from None
-            return counts(json.loads(result.read_text("utf-8")))
+            record = json.loads(result.read_text("utf-8"))
+            if part.asked.dry_run:
+                part.end()
+                return dict(record["plan"])
+            return counts(record)
+
+    def _get_hook(self) -> SparkSubmitHook:
+        """Return the provider's hook; its command is folded in the task's log, and only the job's own lines follow."""
+        hook = super()._get_hook()
+        read = hook._process_spark_submit_log
+
+        def read_news(itr: Iterator[str]) -> None:
+            log.info("::endgroup::")
+            read(filter(is_news, itr))
+
+        hook._process_spark_submit_log = read_news  # type: ignore[method-assign]
+        log.info("::group::spark-submit")
+        return hook
+
+    def on_kill(self) -> None:
+        """End the job, the JVM and its driver, before the audit is told: nothing of it works on after its rows end."""
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        super().on_kill()
+        raise cancelled(self.task_id)
+
+
+def is_news(line: str) -> bool:
+    """Tell whether a line of spark-submit says more than that a JVM starts."""
+    return bool(line.strip()) and not any(noise in line for noise in NOISE)
 
 
 def job_arguments(pipeline: str, part: Part, result: Path) -> list[str]:
@@ -66,13 +112,13 @@ def failure(result: Path, error: AirflowException) -> AirflowException:
 
 
 def counts(record: Mapping[str, Any]) -> Counts:
-    """Return, by table, its status, rows in, out and quarantined, seconds, and the version written."""
+    """Return, by table, its status, rows in and what became of them, rows out, seconds, and the version written."""
     return {
         each["table"]: {
             "status": each["status"],
             "in": each["ledger"]["rows_in"],
+            **{name: each["ledger"][name] for name in ("inserted", "updated", "unchanged", "deleted", "quarantined")},
             "out": each["rows_out"],
-            "quarantined": each["ledger"]["quarantined"],
             "seconds": round(sum(each["phases"].values()), 1),
             "version": each["version_written"],
         }

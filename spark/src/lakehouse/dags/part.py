@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from lakehouse.alerts.courier import follows, sending
 from lakehouse.audit.log import Audit
 from lakehouse.cli.runs import catalog_of
-from lakehouse.dags.asked import Asked, platform_run_id, read_asked
+from lakehouse.dags.asked import Asked, in_backfill, platform_run_id, read_asked
+from lakehouse.dags.turn import take_turn
 from lakehouse.errors import LakehouseError
 from lakehouse.log import redact, secrets_of
 from lakehouse.settings import Settings, load_settings
 from lakehouse.specs import Catalog
 
 TRIGGER = "airflow"
+BACKFILL = "backfill"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Part:
 def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
     """Hold a part of the run that a task's context belongs to; whatever is raised in it is the attempt's end.
 
+    It begins when no other run of the pipeline is at work (see `take_turn`).
+
     Raises AirflowFailException where trying again cannot help, AirflowException where it can.
     """
     settings = load_settings()
@@ -53,14 +57,20 @@ def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
     secrets = secrets_of(settings)
     url = settings.need_audit_url()
     with in_airflows_terms(secrets), Audit(url, secrets) as audit, sending(settings) as courier:
+        take_turn(settings, audit, pipeline, run_id, context)
         attempt = audit.begin_part(run_id, pipeline, TRIGGER, params, link_of(context))
         try:
             catalog = catalog_of(settings, pipeline)
             catalog.need_sound()
+            dag_run = context["dag_run"]
+            if dag_run.run_type == BACKFILL:
+                params = in_backfill(params, dag_run.logical_date, catalog.pipeline.schedule)
             if follows(settings, catalog.pipeline.alerts.on_success):
                 audit.follow_run(run_id, pipeline, attempt)
             courier.nudge()
             yield Part(settings, catalog, audit, run_id, attempt, read_asked(catalog, params))
+        except AirflowSkipException:
+            raise
         except BaseException as error:
             audit.finish_run(run_id, attempt, "FAILED", str(error) or repr(error))
             raise

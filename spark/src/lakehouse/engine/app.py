@@ -158,7 +158,8 @@ class Run:
             horizon = self._horizon()
             return lambda table, context: run_bronze(table, _silver_block(table), context, horizon)
         if layer is Layer.SILVER:
-            return lambda table, context: run_silver(table, _silver_block(table), context)
+            applied = self.request.options.applied
+            return lambda table, context: run_silver(table, applied(_silver_block(table)), context)
         return run_gold
 
     def _horizon(self) -> Horizon:

@@ -20,17 +20,26 @@ from lakehouse.engine import delta
 from lakehouse.errors import StateError
 from lakehouse.lake import Lake, TableState
 from lakehouse.settings import Settings
-from lakehouse.specs import Catalog, Table
+from lakehouse.specs import Catalog, Silver, Table
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a person asked of a run beyond the usual: read all again, or a window of the source's clock."""
+    """What a person asked of a run beyond the usual: read all again, or a window of the source's clock; a share of
+    rows that may be rejected, in place of every contract's own.
+    """
 
     full_refresh: bool = False
     window_from: datetime | None = None
     window_to: datetime | None = None
     replay: bool = False
+    quarantine_limit: float | None = None
+
+    def applied(self, block: Silver) -> Silver:
+        """Return a table's block as this run takes it."""
+        if self.quarantine_limit is None:
+            return block
+        return block.model_copy(update={"quarantine_limit": self.quarantine_limit})
 
     @property
     def judges_again(self) -> bool:

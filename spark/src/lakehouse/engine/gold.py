@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -27,6 +28,7 @@ from lakehouse.engine.scd2 import surrogate_key, versions
 from lakehouse.errors import SpecError
 from lakehouse.lake import TableState
 from lakehouse.lake.inputs import Inputs, input_uri, read_inputs, store_inputs
+from lakehouse.lake.seeds import read_seed, seed_digest
 from lakehouse.log import get_logger
 from lakehouse.specs import Full, Incremental, Layer, Scd2, Table
 from lakehouse.specs.rules import quoted
@@ -107,8 +109,8 @@ class Work:
         for name, view in views.items():
             view.createOrReplaceTempView(name)
         for name in getattr(self.table.block, "seeds", []):
-            path = self.context.catalog.folder / "seeds" / f"{name}.csv"
-            self.context.spark.read.option("header", "true").csv(str(path)).createOrReplaceTempView(name)
+            rows = pa.Table.from_pylist(read_seed(self.context.settings, self.context.catalog.folder, name))
+            delta.local(self.context.spark, rows).createOrReplaceTempView(name)
         return self.context.spark.sql(str(self.table.sql))
 
     def rows(self) -> DataFrame:
@@ -167,7 +169,7 @@ def _definition(table: Table, context: Context) -> str:
     """Return a digest of what the table is made by: SQL, contract version, seeds."""
     digest = hashlib.sha256(f"{table.version}\n{table.sql}\n{table.block!r}".encode())
     for name in getattr(table.block, "seeds", []):
-        digest.update((context.catalog.folder / "seeds" / f"{name}.csv").read_bytes())
+        digest.update(seed_digest(context.settings, context.catalog.folder, name).encode())
     return digest.hexdigest()[:16]
 
 

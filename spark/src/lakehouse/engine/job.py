@@ -13,13 +13,14 @@ from pathlib import Path
 
 from lakehouse.audit.result import TableResult
 from lakehouse.cli.runs import catalog_of, parse_moment
-from lakehouse.cli.screen import result_line
+from lakehouse.cli.screen import plan_line, result_line
 from lakehouse.engine.app import Outcome, Request, run
 from lakehouse.engine.context import Options
+from lakehouse.engine.plan import plan_run
 from lakehouse.errors import LakehouseError
 from lakehouse.log import configure, redact, secrets_of
-from lakehouse.settings import load_settings
-from lakehouse.specs import Layer
+from lakehouse.settings import Settings, load_settings
+from lakehouse.specs import Catalog, Layer
 
 
 def parse(layer: Layer, words: Sequence[str]) -> argparse.Namespace:
@@ -33,8 +34,10 @@ def parse(layer: Layer, words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--full-refresh", action="store_true")
     parser.add_argument("--from", dest="window_from", default="")
     parser.add_argument("--to", dest="window_to", default="")
+    parser.add_argument("--quarantine-limit", type=float, help="share of rows, in place of every contract's own")
     parser.add_argument("--wait", type=float, default=0)
     parser.add_argument("--part", action="store_true", help="leave the run open for its next part")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
     parser.add_argument("--result", type=Path, help="file that gets the outcome as JSON")
     return parser.parse_args(words)
 
@@ -49,6 +52,9 @@ def main(layer: Layer) -> None:
         configure(secrets)
         catalog = catalog_of(settings, arguments.pipeline)
         catalog.need_sound()
+        if arguments.dry_run:
+            _plan(layer, arguments, settings, catalog)
+            return
         with bound_to_parent():
             outcome = run(settings, catalog, _request(layer, arguments), lambda result: _tell(result, secrets))
     except LakehouseError as error:
@@ -84,6 +90,17 @@ def exit_code(errors: Collection[LakehouseError]) -> int:
     return min((error.exit_code for error in errors), default=0)
 
 
+def _plan(layer: Layer, arguments: argparse.Namespace, settings: Settings, catalog: Catalog) -> None:
+    """Say of each table what would be done; the result file gets it as `plan`, by table."""
+    request = _request(layer, arguments)
+    plans = plan_run(settings, catalog, request.layers, request.tables, request.options)
+    for plan in plans:
+        print(plan_line(plan), flush=True)
+    if arguments.result:
+        record = {"run_id": request.run_id, "plan": {plan.table: plan.as_dict() for plan in plans}}
+        arguments.result.write_text(json.dumps(record, sort_keys=True), "utf-8")
+
+
 def _request(layer: Layer, arguments: argparse.Namespace) -> Request:
     begin, end = parse_moment(arguments.window_from, "--from"), parse_moment(arguments.window_to, "--to")
     return Request(
@@ -94,7 +111,7 @@ def _request(layer: Layer, arguments: argparse.Namespace) -> Request:
         tables=tuple(name for name in arguments.tables.split(",") if name),
         publish=False,
         part=arguments.part,
-        options=Options(arguments.full_refresh, begin, end),
+        options=Options(arguments.full_refresh, begin, end, quarantine_limit=arguments.quarantine_limit),
         wait_seconds=arguments.wait,
     )
 

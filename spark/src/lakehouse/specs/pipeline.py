@@ -27,6 +27,21 @@ class Alerts(BaseModel):
     on_success: bool = True
 
 
+class Holidays(BaseModel):
+    """Where the public holidays of the seed `holidays` come from, and of which years, both included."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(pattern=r"^https?://.*\{year\}", description="Address of a year's holidays, with {year} in it.")
+    first_year: int = Field(ge=1900, le=2199)
+    last_year: int = Field(ge=1900, le=2199)
+
+    @property
+    def years(self) -> range:
+        """Return every year to ask for."""
+        return range(self.first_year, self.last_year + 1)
+
+
 class Pipeline(BaseModel):
     """Source, schedule, limits and alerts of one pipeline."""
 
@@ -44,3 +59,4 @@ class Pipeline(BaseModel):
     keep_publications: int = Field(default=20, ge=1, description="Manifests whose table versions VACUUM respects.")
     spark: Spark = Spark()
     alerts: Alerts = Alerts()
+    holidays: Holidays | None = None

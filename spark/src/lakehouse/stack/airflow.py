@@ -19,6 +19,7 @@ from lakehouse.settings import Settings
 from lakehouse.stack.errors import StackError
 from lakehouse.stack.job_environment import job_environment
 from lakehouse.stack.layout import Layout
+from lakehouse.stack.leftovers import PART
 from lakehouse.stack.part import Part, inherited
 from lakehouse.stack.ports import HOST
 from lakehouse.stack.postgres import PostgresServer
@@ -29,6 +30,8 @@ BIN = Path(sys.executable).parent
 # Its name in the answer to a health request, for each process beside the API server.
 OTHERS = {"airflow-scheduler": "scheduler", "airflow-dag-processor": "dag_processor", "airflow-triggerer": "triggerer"}
 FLAGS = {"airflow-scheduler": ("--skip-serve-logs",), "airflow-triggerer": ("--skip-serve-logs",)}
+# A scheduler of which nothing was heard this long is taken for dead, and what it had running is begun again.
+SILENCE_SECONDS = 30
 POOL = {"name": "spark", "slots": 1, "description": "One Spark driver at a time.", "include_deferred": False}
 
 
@@ -51,7 +54,7 @@ def airflow_parts(settings: Settings, place: Layout, server: PostgresServer) -> 
 
 def _beside(name: str, environment: Mapping[str, str], healthy: Callable[[], set[str]]) -> Part:
     command = [f"{BIN}/airflow", name.removeprefix("airflow-"), *FLAGS.get(name, ())]
-    return Part(name, "", command, lambda: OTHERS[name] in healthy(), environment)
+    return Part(name, "", command, lambda: OTHERS[name] in healthy(), {**environment, PART: name})
 
 
 def airflow_environment(settings: Settings, place: Layout, server: PostgresServer) -> dict[str, str]:
@@ -109,6 +112,10 @@ def _lean(settings: Settings, place: Layout, server: PostgresServer) -> dict[str
         "dag_processor__parsing_processes": 1,
         # At the default of 5 s a deferred task was once taken for dead.
         "workers__min_heartbeat_interval": 1,
+        "scheduler__scheduler_health_check_threshold": SILENCE_SECONDS,
+        "scheduler__orphaned_tasks_check_interval": 10,
+        # Twice as long for a task: an API server that starts anew hears nothing for 25 s.
+        "scheduler__task_instance_heartbeat_timeout": 2 * SILENCE_SECONDS,
         "usage_data_collection__enabled": False,
     }
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lakehouse.stack.leftovers import PART, end_leftovers
+
 # In the environment of every process of a stack; its value is the state folder.
 MARK = "LAKEHOUSE_STACK"
 
@@ -54,9 +56,15 @@ def inherited() -> dict[str, str]:
 
 
 def become(file: Path) -> None:
-    """Replace this process by the part that a file describes."""
+    """Replace this process by the part that a file describes.
+
+    What an earlier process of a part has started and left behind when it was killed is killed first: its end would be
+    told to nobody, and whoever is started now does its work again.
+    """
     told = json.loads(file.read_text())
     os.chdir(told["folder"])
+    if PART in told["environment"]:
+        end_leftovers({name: told["environment"][name] for name in (MARK, PART)})
     os.execvpe(told["command"][0], told["command"], told["environment"])  # noqa: S606
 
 
