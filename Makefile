@@ -14,6 +14,9 @@ PYTHON = $(shell for python in python3.11 python3; do $$python -c 'import ensure
 LAKEHOUSE_DATACONTRACT ?= $(HOME)/.cache/lakehouse/datacontract-venv
 DATACONTRACT := $(LAKEHOUSE_DATACONTRACT)
 DATACONTRACT_VERSION := 1.2.8
+export LAKEHOUSE_PLAYWRIGHT ?= $(HOME)/.cache/lakehouse/playwright
+BROWSER := $(LAKEHOUSE_PLAYWRIGHT)
+PLAYWRIGHT_VERSION := 1.65.1
 JAVAC := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)javac
 
 # What is installed is named after the content it was made from: another content, another name, made anew.
@@ -24,7 +27,7 @@ JARS := spark/jars/.gathered-$(call digest,spark/pom.xml $(shell find spark/src/
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: install init ## the whole pipeline on an embedded Postgres and a local folder
@@ -42,8 +45,8 @@ down: $(PACKAGE) ## stop what `make up` or `make demo` started; data stays
 install: $(PACKAGE) $(JARS) ## Python packages into .venv, jars into spark/jars
 
 .PHONY: init
-init: $(PACKAGE) ## write random secrets into .env, where none are yet
-	@$(BIN)/python -m lakehouse.stack.environment
+init: ## write random secrets into .env, where none are yet; any Python 3 will do
+	@PYTHONPATH=spark/src $(or $(wildcard $(BIN)/python),python3) -m lakehouse.stack.environment
 
 .PHONY: doctor
 doctor: $(PACKAGE) ## look for what would keep the platform from running
@@ -52,20 +55,35 @@ doctor: $(PACKAGE) ## look for what would keep the platform from running
 .PHONY: test
 test: install lint ## all tests
 	@$(MAKE) datacontract || echo "Without datacontract-cli its test is skipped." >&2
+	@$(MAKE) browser || echo "Without playwright-core nobody looks at the pages." >&2
 	@$(BIN)/pytest
 
 .PHONY: test-fast
 test-fast: install ## the tests that need no JVM and no stack
 	@$(BIN)/pytest -q -m "not spark and not stack and not slow"
 
+# Docker's packages, images and builds are kept in ~/.cache/lakehouse/compose; nothing is installed, nothing keeps running.
+.PHONY: test-compose
+test-compose: install lint ## docker-compose.yaml run for real, with an engine of its own where none answers
+	@LAKEHOUSE_TEST_COMPOSE=1 $(BIN)/pytest -q tests/unit/test_compose_file.py tests/compose
+
 .PHONY: lint
-lint: $(PACKAGE) ## ruff and mypy
+lint: $(PACKAGE) ## ruff, mypy and hadolint
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/hadolint spark/Dockerfile tests/compose/bases/*/Dockerfile
 
 .PHONY: datacontract
 datacontract: $(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION) ## datacontract-cli in an environment of its own: its lint of our contracts is a test
+
+.PHONY: browser
+browser: $(BROWSER)/.complete-$(PLAYWRIGHT_VERSION) ## playwright-core, by which a test drives this machine's Chromium
+
+.PHONY: pictures
+pictures: install browser ## take the pictures in docs/images anew, from runs of the whole stack on made data
+	@mkdir -p docs/images
+	@LAKEHOUSE_PICTURES=docs/images $(BIN)/pytest -q tests/stack/test_pictures.py
 
 .PHONY: bench
 bench: install ## measure a full load and a 1 % run against a plain Spark script and DuckDB
@@ -87,6 +105,14 @@ $(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION): | $(PACKAGE)
 	@rm -rf $(DATACONTRACT)
 	@$(UV) venv --python $(BIN)/python $(DATACONTRACT)
 	@$(UV) pip install --python $(DATACONTRACT)/bin/python datacontract-cli==$(DATACONTRACT_VERSION)
+	@touch $@
+
+# The browser itself is the machine's: none is downloaded.
+$(BROWSER)/.complete-$(PLAYWRIGHT_VERSION):
+	@command -v npm >/dev/null || { echo "npm is not on PATH. Debian: apt-get install npm" >&2; exit 2; }
+	@echo "Installing playwright-core $(PLAYWRIGHT_VERSION) into $(BROWSER) …"
+	@rm -rf $(BROWSER)
+	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(BROWSER) playwright-core@$(PLAYWRIGHT_VERSION)
 	@touch $@
 
 # pyspark and pyspark-client share files: an environment is made anew, never upgraded in place.

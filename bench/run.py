@@ -67,7 +67,7 @@ class Bench:
             with connection.cursor() as cursor:
                 for name in ("source", "audit"):
                     cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        create_databases(self.server, ["source", "audit"])
+        create_databases(self.server.url(), ["source", "audit"])
         migrate(self.server.url("audit"), ROOT / "warehouse" / "migrations")
         return {table.name: table.rows for table in setup_source(self.server.url("source"), raw)}
 

@@ -1,4 +1,4 @@
-"""The oracle as a fixture: a test folder holds no package, so the module is loaded by its path."""
+"""The oracle as fixtures: a test folder holds no package, so modules are loaded by their path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ import pytest
 @pytest.fixture(scope="session")
 def oracle() -> ModuleType:
     """The module `gold_oracle`."""
-    spec = importlib.util.spec_from_file_location("gold_oracle", Path(__file__).with_name("gold_oracle.py"))
+    return _module("gold_oracle")
+
+
+@pytest.fixture(scope="session")
+def agreement() -> ModuleType:
+    """The module `agreement`."""
+    return _module("agreement")
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

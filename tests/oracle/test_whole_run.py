@@ -27,12 +27,6 @@ from lakehouse.source.simulate import simulate
 
 pytestmark = [pytest.mark.spark, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
-MEMBERS = {
-    "customer_key": ("dim_customers", "customer_unique_id"),
-    "product_key": ("dim_products", "product_id"),
-    "seller_key": ("dim_sellers", "seller_id"),
-    "location_key": ("dim_location", "zip_code_prefix"),
-}
 
 
 @dataclass
@@ -96,37 +90,13 @@ def platform(postgres: str, database: str, tmp_path: Path) -> Platform:
 
 
 @pytest.fixture
-def agree(oracle: ModuleType) -> Callable[[Platform, duckdb.DuckDBPyConnection], None]:
+def agree(oracle: ModuleType, agreement: ModuleType) -> Callable[[Platform, duckdb.DuckDBPyConnection], None]:
     """Compare every Gold table with the oracle's."""
 
     def compare(platform: Platform, expected: duckdb.DuckDBPyConnection) -> None:
-        oracle.build_gold(expected)
-        for name, key in oracle.GOLD.items():
-            actual = resolved(platform, name)
-            columns = {row[0] for row in expected.execute(f"DESCRIBE gold.{name}").fetchall()} - set(key)
-            assert columns <= set(actual.column_names)
-            assert oracle.difference(expected, name, actual, columns) == [], name
+        agreement.compare(oracle, expected, lambda name: platform.table("gold", name))
 
     return compare
-
-
-def resolved(platform: Platform, name: str) -> Any:
-    """Return a Gold table as the oracle has it: current members, and members in place of their surrogates."""
-    con = duckdb.connect()
-    con.execute("SET TimeZone = 'UTC'")
-    con.register("fact", platform.table("gold", name).scan())
-    columns = [row[0] for row in con.execute("DESCRIBE fact").fetchall()]
-    if name.startswith("dim_"):
-        surrogate = next(column for column in columns if column.endswith("_key"))
-        current = "AND is_current" if "is_current" in columns else ""
-        return con.sql(f"FROM fact WHERE {surrogate} <> -1 {current}").to_arrow_table()
-    select, joins = ["fact.*"], []
-    for surrogate, (dimension, natural) in MEMBERS.items():
-        if surrogate in columns:
-            con.register(dimension, platform.table("gold", dimension).scan())
-            select.append(f"CASE WHEN fact.{surrogate} <> -1 THEN {dimension}.{natural} END AS known_{natural}")
-            joins.append(f"LEFT JOIN {dimension} ON {dimension}.{surrogate} = fact.{surrogate}")
-    return con.sql(f"SELECT {', '.join(select)} FROM fact {' '.join(joins)}").to_arrow_table()
 
 
 def test_a_load_a_quiet_run_and_a_day_agree_with_the_oracle(

@@ -114,7 +114,9 @@ def test_a_part_that_is_done_is_told_before_the_next_one_begins(audit, sender, d
     audit.end_part("r1", attempt)
     assert sender.drain(1) == Drained(edited=1)
     assert re.search(r"bronze +10 ", discord.shown()[0]["description"])
-    assert fields(discord.shown()[0]) == {"Links": "[Airflow run](http://127.0.0.1:58080/dags/d/runs/x)"}
+    airflow = "http://127.0.0.1:58080"
+    links = f"[Airflow run]({airflow}/dags/d/runs/x) · [Dashboard]({airflow}/lakehouse/runs/r1)"
+    assert fields(discord.shown()[0]) == {"Links": links}
 
 
 def test_what_changes_while_its_message_is_on_the_way_is_told_next(audit, sender, discord):

@@ -150,7 +150,9 @@ def test_the_parts_of_a_run_in_airflow_are_one_message_that_leads_there(environm
     assert titles(discord) == [title]
     (links,) = [each["value"] for each in discord.shown()[0]["fields"] if each["name"] == "Links"]
     path = "/dags/medallion_pipeline/runs/manual__2026-01-02T03%3A04%3A05%2B00%3A00"
-    assert links == f"[Airflow run](http://127.0.0.1:58080{path})"
+    airflow, page = links.split(" · ")
+    assert airflow == f"[Airflow run](http://127.0.0.1:58080{path})"
+    assert page.startswith("[Dashboard](http://127.0.0.1:58080/lakehouse/runs/olist-manual-2026-01-02T03-04-05-00-00-")
 
 
 def lakehouse(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:

@@ -18,7 +18,7 @@ import pytest
 
 from lakehouse.audit import lease_rows
 from lakehouse.audit.lease import hold
-from lakehouse.errors import AuditUnavailable, LakehouseError, LeaseHeld, LeaseLost
+from lakehouse.errors import AuditUnavailable, LakehouseError, LeaseHeld, LeaseLost, LeaseSessionLost
 
 pytestmark = pytest.mark.postgres
 
@@ -248,10 +248,27 @@ def test_two_runs_that_name_their_tables_in_opposite_order_do_not_wait_for_each_
 def test_a_session_ended_by_the_server_is_a_lost_lease(audit_url, ask):
     with hold(audit_url, ["olist"], "r1", 1) as lease:
         ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'lakehouse lease%%'")
-        with pytest.raises(LeaseLost, match="session is gone"):
+        with pytest.raises(LeaseLost, match="session is gone") as alone:
             lease.check()
         with hold(audit_url, ["olist"], "r2", 1):
             pass
+        with pytest.raises(LeaseLost, match="olist went to a later holder") as replaced:
+            lease.check()
+    assert alone.value.heals, "nobody has the lease: a retry can take it"
+    assert not replaced.value.heals
+
+
+def test_a_database_that_has_gone_away_lets_a_later_attempt_take_the_lease(audit_url, ask, monkeypatch):
+    def away(*_: object) -> None:
+        raise AuditUnavailable("the audit database cannot be used.")
+
+    with hold(audit_url, ["olist"], "r1", 1) as lease:
+        ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'lakehouse lease%%'")
+        with monkeypatch.context() as patched, pytest.raises(LeaseSessionLost):
+            patched.setattr("lakehouse.audit.lease.connect", away)
+            lease.check()
+    with hold(audit_url, ["olist"], "r1", 2) as again:
+        again.check()
 
 
 def test_a_session_that_has_locked_and_says_nothing_is_reported_as_such(audit_url, ask, monkeypatch):

@@ -78,8 +78,19 @@ def settings(new_settings: Callable[[], Settings]) -> Settings:
 
 @pytest.fixture(scope="session")
 def drill() -> ModuleType:
-    """The module `drill`: a test folder holds no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location("tests_drill", Path(__file__).with_name("drill.py"))
+    """The module `drill`."""
+    return beside("drill")
+
+
+@pytest.fixture(scope="session")
+def browser() -> ModuleType:
+    """The module `browser`."""
+    return beside("browser")
+
+
+def beside(name: str) -> ModuleType:
+    """A module of this folder: a test folder holds no package, so it is loaded by its path."""
+    spec = importlib.util.spec_from_file_location(f"tests_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec
     assert spec.loader
     sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)

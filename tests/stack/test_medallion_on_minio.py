@@ -254,6 +254,11 @@ def test_bad_values_are_refused_in_the_form_or_by_the_first_task(stack: Settings
     assert {state for task, (state, _) in api.tasks(run).items() if task != "fetch_holidays"} == {"upstream_failed"}
 
 
+def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, browser: Any) -> None:
+    ((run,),) = ask(stack, "SELECT run_id FROM audit.runs WHERE link <> '' ORDER BY started_at LIMIT 1")
+    browser.check_pages(stack, run)
+
+
 def test_a_backfill_reads_its_date_alone_though_the_scheduler_is_killed_in_it(stack: Settings, api: Api) -> None:
     """Last: Airflow then begins the scheduled run of today."""
     keys = move_to_2018(stack)

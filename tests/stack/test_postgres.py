@@ -61,7 +61,7 @@ def test_does_not_run_as_root(server, tmp_path):
 
 def test_committed_rows_survive_a_kill_of_all_its_processes(server, tmp_path):
     process = start(server, tmp_path / "log")
-    create_databases(server, ["audit"])
+    create_databases(server.url(), ["audit"])
     query(server.url("audit"), "CREATE TABLE t AS SELECT 7 AS n")
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
     for member in family:
@@ -83,8 +83,8 @@ def test_starts_again_while_children_of_a_killed_server_linger(server, tmp_path)
 
 def test_databases_are_made_once(server, tmp_path):
     with running(server, tmp_path / "log"):
-        create_databases(server, ["source", "audit"])
-        create_databases(server, ["source", "audit", "airflow"])
+        create_databases(server.url(), ["source", "audit"])
+        create_databases(server.url(), ["source", "audit", "airflow"])
         names = {name for (name,) in query(server.url(), "SELECT datname FROM pg_database")}
         assert {"source", "audit", "airflow"} <= names
 

@@ -120,7 +120,8 @@ def test_links_lead_to_airflow_and_to_the_dashboard():
     native = (
         "[Airflow run](http://127.0.0.1:58080/dags/medallion_pipeline/runs/manual__2026-01-02T03%3A04%3A05%2B00%3A00)"
     )
-    assert fields(embed(run))["Links"] == native
+    own_page = " · [Dashboard](http://127.0.0.1:58080/lakehouse/runs/olist-20260102T030405-ab12)"
+    assert fields(embed(run))["Links"] == native + own_page
     settings = Settings(_env_file=None, airflow_url="https://a.example/", dashboard_url="https://d.example/r/{run_id}")
     assert fields(embed(run, settings))["Links"] == (
         native.replace("http://127.0.0.1:58080", "https://a.example")

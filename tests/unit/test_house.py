@@ -37,7 +37,7 @@ def test_pytest_imports_by_file_and_adds_no_path():
     assert "pythonpath" not in options
 
 
-@pytest.mark.parametrize("path", ["Makefile", ".ci/run"])
+@pytest.mark.parametrize("path", ["Makefile", ".ci/run", ".ci/daily"])
 def test_python_is_started_without_the_current_folder(path):
     assert re.search(r"^export PYTHONSAFEPATH ?:?= ?1$", (ROOT / path).read_text(), re.MULTILINE)
 
@@ -90,6 +90,8 @@ def test_only_the_engine_imports_spark(module):
         "alerts.courier",
         "source",
         "publish",
+        "serving.app",
+        "serving.mount",
         "stack.up",
         "stack.doctor",
     ],

@@ -99,6 +99,13 @@ class LeaseLost(LakehouseError):
     """This attempt has been fenced by a later one and may no longer commit."""
 
 
+class LeaseSessionLost(LeaseLost):
+    """The session that held the lease is gone and nobody has taken it since: a further attempt can."""
+
+    heals = True
+    exit_code = 75
+
+
 class QuarantineLimitExceeded(LakehouseError):
     """More rows were rejected than the table's contract allows; the rejects are kept, nothing is published."""
 

@@ -10,6 +10,8 @@ from lakehouse.specs.pipeline import Spark
 # C1 alone keeps 48 MB of code by default; a load compiles more, and a full cache ends all compiling.
 JVM_SHORT = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -Xss4m"
 JVM_LONG = "-Xss4m"
+# A driver's calls, and its blocks, each have this many ports to choose from.
+PORTS = 16
 LOG_STORE = "io.lakehouse.ConditionalCreateLogStore"
 
 
@@ -23,9 +25,9 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
         "spark.driver.extraClassPath": jars,
         "spark.executor.extraClassPath": jars,
         "spark.driver.extraJavaOptions": f"{java} -Duser.timezone=UTC {_logging(settings)}",
-        "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.executor.extraJavaOptions": f"{java} -Duser.timezone=UTC",
+        "spark.driver.host": settings.spark_driver_host,
+        "spark.driver.bindAddress": "127.0.0.1" if settings.spark_driver_host == "127.0.0.1" else "0.0.0.0",  # noqa: S104
         "spark.ui.enabled": str(settings.spark_ui).lower(),
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
@@ -46,6 +48,20 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
         **(_s3(settings) if settings.lake.startswith("s3a://") else {}),
+        **(_cluster(settings) if settings.spark_master.startswith("spark://") else {}),
+    }
+
+
+def _cluster(settings: Settings) -> dict[str, str]:
+    """Return what a standalone cluster is asked for, so that two drivers beside each other both get their share."""
+    first = settings.spark_driver_port
+    return {
+        "spark.cores.max": str(settings.spark_cores),
+        "spark.executor.memory": settings.spark_executor_memory,
+        "spark.driver.port": str(first),
+        "spark.driver.blockManager.port": str(first + PORTS if first else 0),
+        # A driver beside another takes the next ports.
+        "spark.port.maxRetries": str(PORTS - 1),
     }
 
 

@@ -69,6 +69,20 @@ class Settings(BaseSettings):
 
     spark_master: str = Field(default="local[2]", description="Spark master: local[n], spark://… or k8s://…")
     spark_driver_memory: str = Field(default="1500m", pattern=r"^\d+[mg]$", description="Heap of the driver.")
+    spark_driver_host: str = Field(
+        default="127.0.0.1",
+        description="Name by which executors reach a driver; with any but 127.0.0.1 it listens on every interface.",
+    )
+    spark_driver_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_503,
+        description="On a cluster, the first of 32 ports of drivers: 16 for calls, then 16 for blocks; 0: any.",
+    )
+    spark_cores: int = Field(default=2, ge=1, description="Cores of a cluster that one driver takes at most.")
+    spark_executor_memory: str = Field(
+        default="512m", pattern=r"^\d+[mg]$", description="Heap of an executor of a cluster."
+    )
     spark_ui: bool = Field(default=False, description="Whether a driver serves the Spark UI on loopback.")
     spark_jit: Literal["short", "long"] = Field(
         default="short", description="short: C1 compiler and serial collector; long: JVM defaults, for big machines."
@@ -89,7 +103,12 @@ class Settings(BaseSettings):
         default="", description="Where people open Airflow, for links in messages; empty: the native one on loopback."
     )
     dashboard_url: str = Field(
-        default="", description="Where people look at a run, for links in messages: http(s)://…/{run_id}; empty: none."
+        default="",
+        description="Where people look at a run, for links in messages: http(s)://…/{run_id}; empty: its page in the "
+        "Airflow that ran it.",
+    )
+    minio_console_url: str = Field(
+        default="", description="Where people open the MinIO console, for links; empty: the native one on loopback."
     )
 
     minio_port: Port = Field(default=59000, description="Native MinIO, S3.")
@@ -100,10 +119,17 @@ class Settings(BaseSettings):
     airflow_user: str = Field(default="admin", description="Login of the Airflow UI.")
     airflow_password: SecretStr = Field(default=SecretStr(""), description="Its password, made by `make init`.")
     airflow_secret: SecretStr = Field(
-        default=SecretStr(""), description="Signs Airflow's sessions and tokens, made by `make init`."
+        default=SecretStr(""), description="Signs Airflow's sessions, made by `make init`."
+    )
+    airflow_jwt_secret: SecretStr = Field(
+        default=SecretStr(""), description="Signs the tokens of Airflow's users and tasks, made by `make init`."
     )
     airflow_fernet_key: SecretStr = Field(
         default=SecretStr(""), description="Encrypts Airflow's stored connections, made by `make init`."
+    )
+    spark_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="What master, worker and drivers in containers know each other by, made by `make init`.",
     )
 
     @field_validator("lake")
@@ -128,7 +154,7 @@ class Settings(BaseSettings):
             raise ValueError(f"no webhook of Discord: {problem}")
         return SecretStr(url)
 
-    @field_validator("airflow_url", "dashboard_url")
+    @field_validator("airflow_url", "dashboard_url", "minio_console_url")
     @classmethod
     def _link_can_be_opened(cls, value: str) -> str:
         parts = urlsplit(value.strip())

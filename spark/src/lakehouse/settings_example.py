@@ -21,6 +21,22 @@ NATIVE = (
     "postgresql://lakehouse:${{LAKEHOUSE_POSTGRES_PASSWORD}}@127.0.0.1:${{LAKEHOUSE_POSTGRES_PORT:-{port}}}/{database}"
 )
 DATABASES = {"audit_url": "audit", "connections": "source"}
+# Variables of docker-compose.yaml that are no settings of a process: name, default, what it is.
+CONTAINERS = (
+    ("IMAGE_PYTHON", "python:3.11.14-slim-bookworm", "Containers: what our images are built on."),
+    ("IMAGE_POSTGRES", "postgres:17.11", "Containers: image of Postgres."),
+    ("IMAGE_MINIO", "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z", "Containers: image of MinIO."),
+    ("IMAGE_KAFKA", "apache/kafka:4.2.1", "Containers: image of Kafka, profile streaming."),
+    ("IMAGE_KAFKA_UI", "ghcr.io/kafbat/kafka-ui:v1.5.0", "Containers: image of Kafka's page, profile streaming."),
+    ("IMAGE_TAG", "local", "Containers: tag of our own images."),
+    ("CLUSTER_PORT", "58081", "Containers: Spark's pages."),
+    ("CLUSTER_CORES", "4", "Containers: cores that the worker hands out."),
+    ("CLUSTER_MEMORY", "1g", "Containers: memory that the worker hands out, for executors' heaps."),
+    ("KAFKA_PORT", "59092", "Containers: Kafka, profile streaming."),
+    ("KAFKA_UI_PORT", "58083", "Containers: Kafka's page, profile streaming."),
+    ("BUILD_PIP", "/dev/null", "Containers: a pip.conf for the build alone, where packages come from a mirror."),
+    ("BUILD_MAVEN", "/dev/null", "Containers: a Maven settings.xml for the build alone, where jars do."),
+)
 
 
 def variable(name: str) -> str:
@@ -30,7 +46,9 @@ def variable(name: str) -> str:
 
 def example() -> str:
     """Return the text of `.env.example`: each setting with its description and its default, commented out."""
-    return "\n".join([HEAD, *(_entry(name, field) for name, field in Settings.model_fields.items())])
+    settings = (_entry(name, field) for name, field in Settings.model_fields.items())
+    containers = (f"# {comment}\n# LAKEHOUSE_{name}={value}\n" for name, value, comment in CONTAINERS)
+    return "\n".join([HEAD, *settings, *containers])
 
 
 def native_url(database: str) -> str:

@@ -112,11 +112,12 @@ def _lines(texts: Iterable[str], *, marked: bool = False) -> str:
 
 def links(run: RunFacts, settings: Settings) -> str:
     """Return where people look further; a path of Airflow is only taken as a path."""
-    found = []
+    found, pages = [], settings.dashboard_url
+    base = settings.airflow_url or f"http://127.0.0.1:{settings.airflow_port}"
     if run.link.startswith("/") and not run.link.startswith("//"):
-        base = settings.airflow_url or f"http://127.0.0.1:{settings.airflow_port}"
         found.append(f"[Airflow run]({base}{quote(run.link, safe='/%')})")
-    if settings.dashboard_url:
-        address = settings.dashboard_url.replace("{run_id}", quote(run.run_id, safe=""))
+        pages = pages or f"{base}/lakehouse/runs/{{run_id}}"
+    if pages:
+        address = pages.replace("{run_id}", quote(run.run_id, safe=""))
         found.append(f"[Dashboard]({address.replace('{pipeline}', quote(run.pipeline, safe=''))})")
     return " · ".join(found)

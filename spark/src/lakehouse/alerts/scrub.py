@@ -25,9 +25,15 @@ _VALUES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a text on one line without secrets and without quoted values, at most 300 characters."""
+def without_values(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text on one line without secrets and without quoted values."""
     told = " ".join(redact(text, secrets).split())
     for pattern, instead in _VALUES:
         told = pattern.sub(instead, told)
+    return told
+
+
+def scrub(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text on one line without secrets and without quoted values, at most 300 characters."""
+    told = without_values(text, secrets)
     return told if len(told) <= LONGEST_CAUSE else told[: LONGEST_CAUSE - 1] + "…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from contextlib import closing
 from typing import Self, TypeGuard
 
 import psycopg2
@@ -11,7 +12,7 @@ import psycopg2
 from lakehouse.audit import lease_rows
 from lakehouse.audit.database import Connection, connect, unavailable
 from lakehouse.audit.lease_rows import Holder
-from lakehouse.errors import LeaseHeld, LeaseLost
+from lakehouse.errors import AuditUnavailable, LeaseHeld, LeaseLost, LeaseSessionLost
 from lakehouse.log import get_logger
 
 log = get_logger(__name__)
@@ -32,7 +33,7 @@ def hold(url: str, names: Collection[str], run_id: str, attempt: int, wait_secon
     Waits up to `wait_seconds` for another run, then raises LeaseHeld saying who it is. An earlier attempt of the same
     run is not waited for: it is fenced and its session ended. Raises AuditUnavailable when the database is away.
     """
-    lease = Lease(connect(url, f"lakehouse lease {run_id}"[:63], _OPTIONS), run_id, attempt)
+    lease = Lease(url, run_id, attempt)
     deadline = time.monotonic() + wait_seconds
     try:
         for name in sorted(set(names)):  # one order for everybody: two runs never wait for each other
@@ -49,11 +50,16 @@ def hold(url: str, names: Collection[str], run_id: str, attempt: int, wait_secon
 class Lease:
     """Names held by this process until `release` or the end of its session, whichever comes first."""
 
-    def __init__(self, connection: Connection, run_id: str, attempt: int) -> None:
+    def __init__(self, url: str, run_id: str, attempt: int) -> None:
         self.run_id, self.attempt = run_id, attempt
         self.fences: dict[str, int] = {}
-        self._connection = connection
+        self._url = url
+        self._connection = self._connect()
+
+    def _connect(self) -> Connection:
+        connection = connect(self._url, f"lakehouse lease {self.run_id}"[:63], _OPTIONS)
         connection.autocommit = True
+        return connection
 
     def take(self, name: str, deadline: float) -> None:
         """Take one name, until `deadline` (of the monotonic clock); `hold` is what callers want."""
@@ -75,15 +81,34 @@ class Lease:
         return isinstance(found, Holder) and found.run_id == self.run_id and found.attempt < self.attempt
 
     def check(self) -> None:
-        """Raise LeaseLost unless this session still holds every name; to be called before each commit."""
+        """Raise LeaseLost unless this session still holds every name; to be called before each commit.
+
+        Of a session that is gone, LeaseSessionLost where no later holder is known.
+        """
         try:
-            with self._connection.cursor() as cursor:
-                now = lease_rows.fences(cursor, list(self.fences))
+            moved = self._moved(self._connection)
         except psycopg2.Error as error:
-            raise self._lost(f"its session is gone ({' '.join(str(error).split())})") from error
-        moved = [name for name, fence in self.fences.items() if now.get(name) != fence]
+            raise self._session_lost(f"its session is gone ({' '.join(str(error).split())})") from error
         if moved:
             raise self._lost(f"{', '.join(moved)} went to a later holder")
+
+    def _moved(self, connection: Connection) -> list[str]:
+        with connection.cursor() as cursor:
+            now = lease_rows.fences(cursor, list(self.fences))
+        return [name for name, fence in self.fences.items() if now.get(name) != fence]
+
+    def _session_lost(self, why: str) -> LeaseLost:
+        try:
+            with closing(self._connect()) as connection:
+                moved = self._moved(connection)
+        except (psycopg2.Error, AuditUnavailable):
+            moved = []
+        if moved:
+            return self._lost(f"{why}, and {', '.join(moved)} went to a later holder")
+        return LeaseSessionLost(
+            f"run {self.run_id}, attempt {self.attempt} no longer holds its lease: {why}.",
+            remedy="run again when the audit database answers; this attempt commits nothing more.",
+        )
 
     def release(self) -> None:
         """Let go of every name; a session that is gone has done so already."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from lakehouse.audit import alert_rows, history, run_rows, table_rows, values
+from lakehouse.audit import alert_rows, history, overview, run_rows, table_rows, values
 from lakehouse.audit.database import Cursor, Database
 from lakehouse.audit.repair import Abandoned, repair
 from lakehouse.audit.result import TableResult
@@ -133,6 +133,14 @@ class Audit(Database):
     def usual_seconds(self, pipeline: str) -> dict[str, float]:
         """Return what each table of a pipeline usually takes."""
         return self.transact(lambda cursor: history.usual_seconds(cursor, pipeline))
+
+    def overview(self, limit: int = 50, pipeline: str | None = None) -> list[history.Row]:
+        """Return the newest runs, one row a run whatever its attempts, newest first; see `overview.overview`."""
+        return self.transact(lambda cursor: overview.overview(cursor, limit, pipeline))
+
+    def run_of(self, dag_run_id: str, dag_id: str | None = None) -> str | None:
+        """Return the id of the run that Airflow started as this DAG run, or None."""
+        return self.transact(lambda cursor: overview.run_of(cursor, dag_run_id, dag_id))
 
     def show(self, run_id: str) -> dict[str, list[history.Row]]:
         """Return `attempts`, `tables`, `rules_failed`, `drift`, `publications` of a run; ParameterError if unknown."""

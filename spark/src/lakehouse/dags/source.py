@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lakehouse.dags.part import in_airflows_terms
@@ -16,9 +17,14 @@ SAMPLE_SCALE = 0.1
 
 
 def fill_source() -> dict[str, dict[str, int]]:
-    """Bring schema olist to what the CSV files say, of a made sample where there are none; return rows by table."""
+    """Bring schema olist to what the CSV files say, of a made sample where there are none; return rows by table.
+
+    A sample is made in raw/, or in the state folder where raw/ cannot be written, as in the containers.
+    """
     settings = load_settings()
     raw = settings.path(settings.raw)
+    if not has_csv_files(raw) and not os.access(raw, os.W_OK):
+        raw = settings.path(settings.state) / "sample"
     with in_airflows_terms(secrets_of(settings)):
         if not has_csv_files(raw):
             log.info("no CSV files: making a sample", folder=str(raw), scale=SAMPLE_SCALE)

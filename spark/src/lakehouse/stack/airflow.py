@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from importlib.metadata import version
@@ -95,15 +94,13 @@ def _core(settings: Settings, home: Path) -> dict[str, object]:
 
 
 def _api(settings: Settings) -> dict[str, object]:
-    secret = settings.airflow_secret.get_secret_value()
     return {
         "api__host": HOST,
         "api__port": settings.airflow_port,
         "api__base_url": f"http://{HOST}:{settings.airflow_port}",
         "api__workers": 1,
-        "api__secret_key": secret,
-        # Another key for another purpose, from the one secret.
-        "api_auth__jwt_secret": hmac.digest(secret.encode(), b"jwt", "sha512").hex(),
+        "api__secret_key": settings.airflow_secret.get_secret_value(),
+        "api_auth__jwt_secret": settings.airflow_jwt_secret.get_secret_value(),
     }
 
 
@@ -126,20 +123,28 @@ def _lean(settings: Settings, place: Layout, server: PostgresServer) -> dict[str
 def _prepare(settings: Settings, place: Layout, server: PostgresServer, environment: Mapping[str, str]) -> None:
     home = place.data("airflow")
     home.mkdir(exist_ok=True)
-    passwords = home / "passwords.json"
-    passwords.touch(mode=0o600)
-    passwords.write_text(json.dumps({settings.airflow_user: settings.airflow_password.get_secret_value()}))
-    _migrate(server, environment)
+    write_passwords(settings, home / "passwords.json")
+    migrate_airflow(server.url("airflow"), [["db", "migrate"]], environment)
 
 
-def _migrate(server: PostgresServer, environment: Mapping[str, str]) -> None:
-    """Bring the database to this Airflow's version. It takes 8 s, so what was done is noted at the database itself."""
+def write_passwords(settings: Settings, file: Path) -> None:
+    """Write the login of the settings where Airflow's SimpleAuthManager reads it, for its owner's eyes only."""
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({settings.airflow_user: settings.airflow_password.get_secret_value()}))
+
+
+def migrate_airflow(url: str, verbs: Sequence[Sequence[str]], environment: Mapping[str, str]) -> None:
+    """Bring the database to this Airflow's version by verbs of `airflow`.
+
+    `db migrate` alone takes 8 s, so what was done is noted at the database itself, and not done again.
+    """
     done = f"migrated by Airflow {version('apache-airflow-core')}"
-    with closing(psycopg2.connect(server.url("airflow"))) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'airflow'")
         if cursor.fetchone() == (done,):
             return
-        run_tool([f"{BIN}/airflow", "db", "migrate"], what="airflow db migrate", env=environment)
+        for verb in verbs:
+            run_tool([f"{BIN}/airflow", *verb], what=f"airflow {' '.join(verb[:2])}", env=environment)
         cursor.execute("COMMENT ON DATABASE airflow IS %s", (done,))
         connection.commit()
 

@@ -1,4 +1,7 @@
-"""`make init`: a `.env` with random secrets, made once and only ever added to."""
+"""`make init`: a `.env` with random secrets, made once and only ever added to.
+
+It needs nothing but Python's own library: who starts the containers installs nothing else.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,18 @@ import secrets
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from dotenv import dotenv_values
-from pydantic import SecretStr
+from typing import TYPE_CHECKING
 
 from lakehouse.errors import SettingsError
-from lakehouse.settings import Settings
-from lakehouse.settings_example import DATABASES, example, native_url, variable
+
+if TYPE_CHECKING:
+    from lakehouse.settings import Settings
+
+# Written from the settings class, and held equal to it by a test.
+EXAMPLE = Path(__file__).parents[4] / ".env.example"
+# Their values are those of the example: by reference to other settings.
+URLS = ("LAKEHOUSE_AUDIT_URL", "LAKEHOUSE_CONNECTIONS__SOURCE")
+_LINE = re.compile(r"^(?P<comment># )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)$", re.MULTILINE)
 
 
 def _password() -> str:
@@ -34,7 +42,9 @@ RANDOM: Mapping[str, Callable[[], str]] = {
     "postgres_password": _password,
     "airflow_password": _password,
     "airflow_secret": lambda: secrets.token_urlsafe(64),
+    "airflow_jwt_secret": lambda: secrets.token_urlsafe(64),
     "airflow_fernet_key": _fernet_key,
+    "spark_secret": lambda: secrets.token_urlsafe(48),
 }
 
 
@@ -43,12 +53,8 @@ def init(path: Path) -> list[str]:
 
     The file is readable by its owner only.
     """
-    text = path.read_text() if path.exists() else example()
-    present = (
-        {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
-        if path.exists()
-        else {}
-    )
+    text = path.read_text() if path.exists() else EXAMPLE.read_text()
+    present = {name: value for name, value in _assigned(text, commented=False).items() if value.strip()}
     wanted = _values(present)
     written = [name for name in wanted if name not in present]
     for name in written:
@@ -60,18 +66,28 @@ def init(path: Path) -> list[str]:
 def need_secrets(settings: Settings, *names: str) -> None:
     """Raise `SettingsError` that names what is not set, of the given settings or else of all that `init` makes."""
     values = {name: getattr(settings, name) for name in names or RANDOM}
-    missing = [f"LAKEHOUSE_{name.upper()}" for name, value in values.items() if not _revealed(value)]
+    missing = [_variable(name) for name, value in values.items() if not _revealed(value)]
     if missing:
         raise SettingsError(f"Not set: {', '.join(missing)}.", remedy="`make init` writes random ones into .env.")
 
 
-def _revealed(value: str | SecretStr) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+def _revealed(value: object) -> str:
+    reveal = getattr(value, "get_secret_value", None)
+    return str(reveal() if reveal else value)
+
+
+def _variable(field: str) -> str:
+    return f"LAKEHOUSE_{field.upper()}"
+
+
+def _assigned(text: str, *, commented: bool) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in _LINE.finditer(text) if bool(each["comment"]) == commented}
 
 
 def _values(present: Mapping[str, str]) -> dict[str, str]:
-    values = {variable(field): present.get(variable(field)) or make() for field, make in RANDOM.items()}
-    return values | {variable(field): native_url(database) for field, database in DATABASES.items()}
+    values = {_variable(field): present.get(_variable(field)) or make() for field, make in RANDOM.items()}
+    defaults = _assigned(EXAMPLE.read_text(), commented=True)
+    return values | {name: defaults[name] for name in URLS}
 
 
 def _set(text: str, name: str, value: str) -> str:

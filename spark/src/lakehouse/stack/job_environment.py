@@ -19,7 +19,9 @@ WITHHELD = {
     "airflow_user",
     "airflow_password",
     "airflow_secret",
+    "airflow_jwt_secret",
     "airflow_fernet_key",
+    "spark_secret",
 }
 
 

@@ -87,13 +87,15 @@ def minio_part(settings: Settings, place: Layout) -> Part:
             "LAKEHOUSE_MINIO_PORT": settings.minio_port,
             "LAKEHOUSE_MINIO_CONSOLE_PORT": settings.minio_console_port,
         },
-        after=lambda: prepare_lake(settings),
+        after=lambda: prepare_lake(settings, api),
     )
 
 
-def prepare_lake(settings: Settings) -> None:
-    """Make the buckets that are not there, and the jobs' user with a policy for these buckets alone."""
-    endpoint = f"{HOST}:{settings.minio_port}"
+def prepare_lake(settings: Settings, endpoint: str) -> None:
+    """Make the buckets that are not there, and the jobs' user with a policy for these buckets alone.
+
+    `endpoint` is host:port of a MinIO that answers.
+    """
     root, secret = settings.minio_root_user, settings.minio_root_password.get_secret_value()
     client = Minio(endpoint, access_key=root, secret_key=secret, secure=False, region=settings.s3_region)
     for bucket in LAYERS:

@@ -32,7 +32,7 @@ def postgres_part(server: PostgresServer) -> Part:
         environment=inherited(),
         ports={PORT_SETTING: server.port},
         before=lambda: make_cluster(server),
-        after=lambda: create_databases(server, DATABASES),
+        after=lambda: create_databases(server.url(), DATABASES),
     )
 
 

@@ -141,9 +141,9 @@ def answers(server: PostgresServer) -> bool:
     return True
 
 
-def create_databases(server: PostgresServer, names: Iterable[str]) -> None:
-    """Create the databases that are not there yet."""
-    with closing(psycopg2.connect(server.url())) as connection:
+def create_databases(url: str, names: Iterable[str]) -> None:
+    """Create the databases that are not there yet; `url` names any database of the server."""
+    with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database")
