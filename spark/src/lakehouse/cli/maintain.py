@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lakehouse.cli.runs import catalog_of, new_run_id
 from lakehouse.cli.screen import console, print_json, rows_grid
-from lakehouse.maintenance.run import Cared, maintain, surveys
 from lakehouse.settings import Settings, load_settings
 from lakehouse.specs import Catalog
+
+if TYPE_CHECKING:
+    from lakehouse.maintenance.run import Cared
 
 _COLUMNS = ("table", "files", "small", "delete", "MB", "readable_from", "done")
 
@@ -40,11 +42,14 @@ def maintain_command(
 
 
 def _planned(settings: Settings, catalog: Catalog) -> list[dict[str, Any]]:
+    from lakehouse.maintenance.run import Cared, surveys  # pyarrow only from here on
+
     return [_row(Cared(table.name, found, found, 0.0)) | {"done": ""} for table, found in surveys(settings, catalog)]
 
 
 def _done(settings: Settings, catalog: Catalog, run_id: str, wait: float) -> list[Cared]:
     from lakehouse.engine.compact import compaction  # pyspark only from here on
+    from lakehouse.maintenance.run import maintain
 
     with compaction(settings, catalog) as compact:
         return maintain(settings, catalog, run_id, compact, wait)

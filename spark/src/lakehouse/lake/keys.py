@@ -7,10 +7,13 @@ in any part: only keys of buckets whose counts differ are looked for at the sour
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
 from deltalake import DeltaTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # chr(31) joins the parts of a key; the first three digits of its md5 are its bucket, as in lakehouse.source.
 _BUCKET = "substr(md5(key), 1, 3)"
