@@ -42,7 +42,7 @@ def maintain_command(
 
 
 def _planned(settings: Settings, catalog: Catalog) -> list[dict[str, Any]]:
-    from lakehouse.maintenance.run import Cared, surveys  # pyarrow only from here on
+    from lakehouse.maintenance.run import Cared, surveys
 
     return [_row(Cared(table.name, found, found, 0.0)) | {"done": ""} for table, found in surveys(settings, catalog)]
 
