@@ -19,10 +19,11 @@ JOBS = ["bronze", "silver", "gold"]
 DAG = "shop_pipeline"
 HOPELESS = {"shop.silver.things": {"error": "shop.silver.things: price is no number.", "heals": False}}
 PASSING = {"shop.silver.things": {"error": "source: no answer.", "heals": True}}
+FORM = {"full_refresh": True, "tables": ["silver.product_category_name_translation"], "quarantine_limit": 0.5}
 WINDOW = {"window_from": "2018-08-02T00:00:00Z", "window_to": "2018-08-01T00:00:00Z"}
 CASES = {
     "well": {"dag": DAG},
-    "asked": {"dag": DAG, "asked": {"full_refresh": True, "tables": ["silver.product_category_name_translation"]}},
+    "asked": {"dag": DAG, "asked": FORM},
     "reversed": {"dag": DAG, "asked": WINDOW},
     "hopeless": {"dag": DAG, "jobs": {"silver": [[1, HOPELESS]]}},
     "both": {"dag": DAG, "jobs": {"silver": [[1, HOPELESS | {"other": {"error": "away.", "heals": True}}]]}},
@@ -31,7 +32,6 @@ CASES = {
     "killed_for_good": {"dag": DAG, "jobs": {"gold": [[137, None]] * 3}},
     "broken": {"dag": "broken_table_pipeline"},
     "planned": {"dag": DAG, "asked": {"dry_run": True}},
-    "lenient": {"dag": DAG, "asked": {"quarantine_limit": 0.5}},
     "misspelt": {"dag": DAG, "asked": {"tabels": ["silver.things"]}},
     "no_holidays": {"dag": DAG, "jobs": {"holidays": [2, "error: no such seed."]}},
     "holidays_away": {"dag": DAG, "jobs": {"holidays": [75, "error: the audit is away."]}},
@@ -126,7 +126,9 @@ def test_what_was_asked_reaches_every_job(ran):
     for call in ran["asked"]["calls"]:
         assert "--full-refresh" in call["words"]
         assert option(call, "--tables") == "silver.product_category_name_translation"
-        assert "--from" not in call["words"]
+        assert option(call, "--quarantine-limit") == "0.5"
+        assert {"--from", "--to", "--dry-run"} & set(call["words"]) == set()
+    assert all("--quarantine-limit" not in call["words"] for call in ran["well"]["calls"])
 
 
 def test_a_window_that_ends_before_it_begins_starts_no_job_and_is_failed_in_the_audit(ran, audit_url):
@@ -194,11 +196,6 @@ def test_a_dry_run_asks_every_layer_for_its_plan_and_publishes_nothing(ran, rows
     assert told["skipped"] == ["quality_gate"]
     assert {"publish", "export"} & set(told["returned"]) == set()
     assert rows(told) == [(1, "SUCCESS", None)]
-
-
-def test_a_limit_of_the_form_reaches_every_job(ran):
-    assert {option(call, "--quarantine-limit") for call in ran["lenient"]["calls"]} == {"0.5"}
-    assert all("--quarantine-limit" not in call["words"] for call in ran["well"]["calls"])
 
 
 def test_a_param_that_the_form_does_not_have_is_refused_with_the_nearest(ran):

@@ -102,11 +102,15 @@ def job_arguments(pipeline: str, part: Part, result: Path) -> list[str]:
 
 
 def failure(result: Path, error: AirflowException) -> AirflowException:
-    """Return what to raise: the job's own words where it left them, else what spark-submit said."""
+    """Return what to raise: the job's own words where it left them, else its exit code and last lines.
+
+    A job that ended without a word was killed, and is tried again; the command line would hide what it said last.
+    """
     try:
         failures = json.loads(result.read_text("utf-8"))["failures"]
     except FileNotFoundError:
-        return error
+        said = str(error).partition("Error code is: ")[2]
+        return AirflowException(f"the job ended without a result, with code {said}") if said else error
     told = "; ".join(each["error"] for each in failures.values())
     return (AirflowException if all(each["heals"] for each in failures.values()) else AirflowFailException)(told)
 

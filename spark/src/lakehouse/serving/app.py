@@ -10,9 +10,10 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from lakehouse.errors import AuditUnavailable, LakehouseError, ParameterError, SettingsError
+from lakehouse.errors import AuditUnavailable, LakehouseError, ParameterError, SettingsError, SpecError
 from lakehouse.log import get_logger, secrets_of
 from lakehouse.publish.manifest import Manifest
+from lakehouse.serving import contracts
 from lakehouse.serving.bars import run_bars
 from lakehouse.serving.pages import STATIC, page, trouble
 from lakehouse.serving.reader import LONGEST_LIST, Reader, places
@@ -24,6 +25,7 @@ from lakehouse.settings import Settings
 log = get_logger(__name__)
 _STATUS: dict[type[LakehouseError], tuple[int, str]] = {
     ParameterError: (404, "There is no such run"),
+    SpecError: (404, "There is no such contract"),
     AuditUnavailable: (503, "The audit database is away"),
     SettingsError: (503, "A setting is missing"),
 }
@@ -40,6 +42,7 @@ def make_app(load: Callable[[], Settings], login: Login) -> FastAPI:
     app = FastAPI(title="Lakehouse runs", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.reader = Reader(load)
     app.include_router(_pages, dependencies=[Depends(visited)])
+    app.include_router(contracts.router, dependencies=[Depends(visited)])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(Unwelcome, _unwelcome)
     app.add_exception_handler(LakehouseError, _told)

@@ -7,7 +7,7 @@ import re
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
-from lakehouse.errors import ParameterError
+from lakehouse.errors import SpecError
 from lakehouse.settings import Settings
 
 router = APIRouter()
@@ -23,10 +23,10 @@ def contract(request: Request, pipeline: str, layer: str, table: str) -> str:
 
 
 def contract_text(settings: Settings, pipeline: str, layer: str, table: str) -> str:
-    """Return a contract's text; raises ParameterError where there is none of these names."""
+    """Return a contract's text; raises SpecError where there is none of these names."""
     name = f"{pipeline}.{layer}.{table}"
     if layer in _FOLDERS and _NAME.fullmatch(pipeline) and _NAME.fullmatch(table):
         file = settings.path(settings.pipelines) / pipeline / _FOLDERS[layer] / f"{table}.odcs.yaml"
         if file.is_file():
             return file.read_text("utf-8")
-    raise ParameterError(f"no contract is named {name}.", remedy="`lakehouse validate` lists what there is.")
+    raise SpecError(f"no contract is named {name}.", remedy="`lakehouse validate` lists what there is.")
