@@ -119,8 +119,9 @@ port, certificate, way = sys.argv[1:]
 address.public_addresses = lambda host, port: ["127.0.0.1"]
 webhook.tls = lambda: webhook.ssl.create_default_context(cafile=certificate)
 from lakehouse.dags.part import give_up, part_of_run
-dag_run = {"run_id": "manual__2026-01-02T03:04:05+00:00", "params": {}}
-context = {"dag": SimpleNamespace(dag_id="medallion_pipeline"), **dag_run}
+dag_run = SimpleNamespace(run_type="manual", logical_date=None)
+context = {"run_id": "manual__2026-01-02T03:04:05+00:00", "params": {}, "dag_run": dag_run}
+context["dag"] = SimpleNamespace(dag_id="medallion_pipeline")
 for turn in (1, 2):
     try:
         with part_of_run("olist", context) as part:
