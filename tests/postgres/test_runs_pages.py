@@ -316,8 +316,11 @@ def test_no_page_is_for_everyone(settings, good, path):
 def test_every_route_but_the_looks_is_behind_the_login(settings):
     app = make_app(lambda: settings, client_of)
     paths = {route.path for route in app.routes}
-    assert paths == {"/", "/runs", "/runs/{run_id:path}", "/queries", "/static"}
+    contract = "/contracts/{pipeline}/{layer}/{table}"
+    assert paths == {"/", "/runs", "/runs/{run_id:path}", "/queries", contract, "/static"}
     stranger = client_of(lambda: settings, Visitor.UNKNOWN)
+    for path in ("", "runs", "runs/x", "queries", "contracts/olist/silver/orders"):
+        assert stranger.get(path, headers={"Accept": "application/json"}).status_code == 401
     assert stranger.get("static/page.css").status_code == 200
     assert stranger.get("static/../app.py").status_code in (401, 404)
     assert stranger.get("static/%2e%2e/app.py").status_code == 404
