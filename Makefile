@@ -56,12 +56,11 @@ doctor: $(PACKAGE) ## look for what would keep the platform from running
 test: install lint ## all tests
 	@$(MAKE) datacontract || echo "Without datacontract-cli its test is skipped." >&2
 	@$(MAKE) browser || echo "Without playwright-core nobody looks at the pages." >&2
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not stack" --durations=12
-	@$(BIN)/pytest -m stack --durations=12
+	@$(BIN)/pytest
 
 .PHONY: test-fast
 test-fast: install ## the tests that need no JVM and no stack
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not spark and not stack and not slow"
+	@$(BIN)/pytest -q -m "not spark and not stack and not slow"
 
 # Docker's packages, images and builds are kept in ~/.cache/lakehouse/compose; nothing is installed, nothing keeps running.
 .PHONY: test-compose
