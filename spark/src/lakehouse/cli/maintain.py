@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,6 +53,7 @@ def _done(settings: Settings, catalog: Catalog, run_id: str, wait: float) -> lis
     from lakehouse.engine.compact import compaction  # pyspark only from here on
     from lakehouse.maintenance.run import maintain
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the run's row ends with it
     with compaction(settings, catalog) as compact:
         return maintain(settings, catalog, run_id, compact, wait)
 
