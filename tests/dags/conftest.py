@@ -68,7 +68,7 @@ def run_script() -> Callable[..., Any]:
     def run(script: str, environment: dict[str, str], cwd: Path, *words: str) -> Any:
         done = subprocess.run(
             [sys.executable, str(Path(__file__).parent / script), *words],
-            env=environment, cwd=cwd, capture_output=True, text=True, timeout=240, check=False,
+            env=environment, cwd=cwd, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])

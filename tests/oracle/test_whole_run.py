@@ -25,7 +25,7 @@ from lakehouse.source.load import setup_source
 from lakehouse.source.sample import write_sample
 from lakehouse.source.simulate import simulate
 
-pytestmark = [pytest.mark.spark, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 
 
@@ -54,7 +54,7 @@ class Platform:
     def run(self) -> dict[str, Any]:
         """Run to the end; returns what --json prints."""
         process = self.command()
-        out, told = process.communicate(timeout=300)
+        out, told = process.communicate(timeout=900)
         assert process.returncode == 0, told[-3000:]
         return dict(json.loads(out))
 

@@ -145,7 +145,7 @@ def test_the_parts_of_a_run_in_airflow_are_one_message_that_leads_there(environm
     (tmp_path / "ca.pem").write_text(discord.certificate)
     done = subprocess.run(
         [sys.executable, "-c", PARTS, str(discord.port), str(tmp_path / "ca.pem"), way],
-        capture_output=True, text=True, timeout=100, check=False, cwd=tmp_path,
+        capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert titles(discord) == [title]

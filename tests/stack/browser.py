@@ -52,7 +52,7 @@ def look(settings: Settings, run: str, at_work: str, pages: list[dict[str, Any]]
         "out": os.environ.get("LAKEHOUSE_PICTURES", ""),
     }
     done = subprocess.run(
-        ["node", str(HERE / "look.js")], input=json.dumps(job), capture_output=True, text=True, timeout=240, check=False
+        ["node", str(HERE / "look.js")], input=json.dumps(job), capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))

@@ -168,7 +168,7 @@ class Shop:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
         return clean | {f"LAKEHOUSE_{name}": str(value) for name, value in (told | self.lake).items()}
 
-    def run(self, *words: str, limit: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, limit: float = 240, **variables: str) -> subprocess.CompletedProcess[str]:
         """`lakehouse run shop`; it has to end within `limit` seconds."""
         command = [str(Path(sys.executable).with_name("lakehouse")), "run", "shop", *words]
         return subprocess.run(

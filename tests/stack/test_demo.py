@@ -47,7 +47,7 @@ class Home:
             env=environment | {"PYTHONSAFEPATH": "1"} | variables,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=900,
             check=False,
         )
 

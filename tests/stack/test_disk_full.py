@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.stack, pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack, pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(600)]
 NOTHING_PUBLISHED = ("--layers", "bronze,silver", "--no-publish")
 # By the driver itself, or all by Spark.
 ROADS = ["50000", "0"]

@@ -16,7 +16,7 @@ import pytest
 
 from lakehouse.settings import Settings
 
-pytestmark = [pytest.mark.stack, pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack, pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(600)]
 BRONZE = ("--layers", "bronze", "--no-publish")
 DRIVER, SPARK = "50000", "0"
 names = itertools.count()

@@ -55,7 +55,7 @@ def processes(settings: Settings) -> dict[int, str]:
     return found
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 90) -> bool:
     deadline = time.monotonic() + seconds
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -68,7 +68,7 @@ def airflow(settings: Settings) -> str:
 
 def token(settings: Settings, password: str) -> requests.Response:
     login = {"username": settings.airflow_user, "password": password}
-    return requests.post(f"{airflow(settings)}/auth/token", json=login, timeout=20)
+    return requests.post(f"{airflow(settings)}/auth/token", json=login, timeout=60)
 
 
 def s3(settings: Settings, user: str, secret: SecretStr) -> Minio:
@@ -82,20 +82,20 @@ def test_airflow_takes_the_login_of_env_and_no_other(stack):
     answer = token(stack, stack.airflow_password.get_secret_value())
     assert answer.status_code == 201
     headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-    assert requests.get(f"{airflow(stack)}/api/v2/dags", timeout=20).status_code == 401
-    assert requests.get(f"{airflow(stack)}/api/v2/dags", headers=headers, timeout=20).status_code == 200
-    pool = requests.get(f"{airflow(stack)}/api/v2/pools/spark", headers=headers, timeout=20).json()
+    assert requests.get(f"{airflow(stack)}/api/v2/dags", timeout=60).status_code == 401
+    assert requests.get(f"{airflow(stack)}/api/v2/dags", headers=headers, timeout=60).status_code == 200
+    pool = requests.get(f"{airflow(stack)}/api/v2/pools/spark", headers=headers, timeout=60).json()
     assert pool["slots"] == 1
 
 
 def test_airflow_serves_its_login_form(stack):
-    answer = requests.get(f"{airflow(stack)}/auth/login", timeout=20)
+    answer = requests.get(f"{airflow(stack)}/auth/login", timeout=60)
     assert answer.ok
     assert "text/html" in answer.headers["content-type"]
 
 
 def test_the_console_of_minio_answers(stack):
-    assert requests.get(f"http://127.0.0.1:{stack.minio_console_port}/", timeout=20).ok
+    assert requests.get(f"http://127.0.0.1:{stack.minio_console_port}/", timeout=60).ok
 
 
 def test_every_layer_has_its_bucket(stack):
@@ -179,7 +179,7 @@ def shell(settings: Settings, *words: str) -> str:
     environment |= {f"LAKEHOUSE_{name}": str(value) for name, value in (folders | ports).items()}
     command = [str(Path(sys.executable).with_name("lakehouse")), *words]
     done = subprocess.run(
-        command, cwd=settings.state.parent, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=settings.state.parent, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
