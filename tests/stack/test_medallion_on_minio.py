@@ -35,6 +35,8 @@ from lakehouse.stack.up import down, up
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(2400)]
 ROOT = Path(__file__).parents[2]
 PATIENCE = 1000
+# Minutes on a busy machine: a person's day, not a change's.
+daily = pytest.mark.skipif("LAKEHOUSE_TEST_DAILY" not in os.environ, reason="`.ci/daily` runs it")
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +224,7 @@ def nothing_runs(settings: Settings) -> bool:
     return not rows and not processes(settings, "/spark/jobs/")
 
 
+@daily
 def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_work(stack: Settings, api: Api) -> None:
     before = current(stack, "olist")
     run = api.trigger("medallion_pipeline", {"full_refresh": True, "tables": [f"silver.{SMALL}"]})
@@ -254,11 +257,13 @@ def test_bad_values_are_refused_in_the_form_or_by_the_first_task(stack: Settings
     assert {state for task, (state, _) in api.tasks(run).items() if task != "fetch_holidays"} == {"upstream_failed"}
 
 
+@daily
 def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, browser: Any) -> None:
     ((run,),) = ask(stack, "SELECT run_id FROM audit.runs WHERE link <> '' ORDER BY started_at LIMIT 1")
     browser.check_pages(stack, run)
 
 
+@daily
 def test_a_backfill_reads_its_date_alone_though_the_scheduler_is_killed_in_it(stack: Settings, api: Api) -> None:
     """Last: Airflow then begins the scheduled run of today."""
     keys = move_to_2018(stack)
