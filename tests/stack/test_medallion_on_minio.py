@@ -224,7 +224,6 @@ def nothing_runs(settings: Settings) -> bool:
     return not rows and not processes(settings, "/spark/jobs/")
 
 
-@daily
 def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_work(stack: Settings, api: Api) -> None:
     before = current(stack, "olist")
     run = api.trigger("medallion_pipeline", {"full_refresh": True, "tables": [f"silver.{SMALL}"]})
@@ -257,7 +256,6 @@ def test_bad_values_are_refused_in_the_form_or_by_the_first_task(stack: Settings
     assert {state for task, (state, _) in api.tasks(run).items() if task != "fetch_holidays"} == {"upstream_failed"}
 
 
-@daily
 def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, browser: Any) -> None:
     ((run,),) = ask(stack, "SELECT run_id FROM audit.runs WHERE link <> '' ORDER BY started_at LIMIT 1")
     browser.check_pages(stack, run)
