@@ -316,6 +316,18 @@ def test_a_database_that_went_away_is_said_and_not_waited_for(begun, ask, databa
     assert caught.value.remedy
 
 
+def test_a_failure_that_the_audit_cannot_take_is_logged_and_raises_nothing(postgres, caplog):
+    gone = postgres.rpartition("/")[0] + "/no_such_database"
+    with Audit(gone) as audit:
+        audit.finish_failed("r1", 1, ValueError("the first cause"))
+    assert "no_such_database" in caplog.text
+
+
+def test_a_failure_says_its_kind_where_its_text_says_little(begun, ask):
+    begun.finish_failed("r1", 1, KeyError("price"))
+    assert ask("SELECT status, error FROM audit.runs") == [("FAILED", "KeyError('price')")]
+
+
 def test_a_database_without_the_schema_names_the_command(database):
     with Audit(database) as audit, pytest.raises(AuditUnavailable, match="lakehouse migrate"):
         audit.start_run("r1", "olist", 1, "cli")

@@ -12,7 +12,11 @@ from lakehouse.audit.database import Cursor, Database
 from lakehouse.audit.repair import Abandoned, repair
 from lakehouse.audit.result import TableResult
 from lakehouse.audit.run_rows import AtWork, RunStatus
+from lakehouse.errors import AuditUnavailable, LakehouseError
+from lakehouse.log import get_logger, redact
 from lakehouse.publish.manifest import Manifest
+
+log = get_logger(__name__)
 
 _PUBLICATION = """
 INSERT INTO audit.publications (pipeline, number, run_id, published_at, tables, rolled_back_to)
@@ -39,6 +43,14 @@ class Audit(Database):
     def finish_run(self, run_id: str, attempt: int, status: RunStatus, error: str | None = None) -> None:
         """Write how an attempt ended; a failure's alert is stored with it. Raises StateError when it never began."""
         self.transact(lambda cursor: run_rows.finish(cursor, run_id, attempt, status, error, self.secrets))
+
+    def finish_failed(self, run_id: str, attempt: int, error: BaseException) -> None:
+        """Write that an attempt failed; an audit that is away as well is logged, and hides nothing of what failed."""
+        told = str(error) if isinstance(error, LakehouseError) else repr(error)
+        try:
+            self.finish_run(run_id, attempt, "FAILED", told)
+        except AuditUnavailable as away:
+            log.warning("the failure is not in the audit", run=run_id, error=redact(str(away), self.secrets))
 
     def follow_run(self, run_id: str, pipeline: str, attempt: int) -> None:
         """Store the alert of a run at work: its message is there from the start, whatever the run's end."""

@@ -72,7 +72,7 @@ def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
         except AirflowSkipException:
             raise
         except BaseException as error:
-            audit.finish_run(run_id, attempt, "FAILED", str(error) or repr(error))
+            audit.finish_failed(run_id, attempt, error)
             raise
 
 

@@ -18,7 +18,7 @@ from lakehouse.engine.gold import run_gold
 from lakehouse.engine.recover import record_lost
 from lakehouse.engine.schedule import run_in_order
 from lakehouse.engine.silver import run_silver
-from lakehouse.errors import AuditUnavailable, LakehouseError
+from lakehouse.errors import LakehouseError
 from lakehouse.lake import Lake
 from lakehouse.log import get_logger, redact, secrets_of
 from lakehouse.publication import make_public, pass_gate
@@ -240,14 +240,6 @@ def _silver_block(table: Table) -> Silver:
     return table.block
 
 
-def _finish_failed(attempt: Run, told: str) -> None:
-    """Write the failure; an audit that is away as well must not hide what failed first."""
-    try:
-        attempt.audit.finish_run(attempt.request.run_id, attempt.request.attempt, "FAILED", told)
-    except AuditUnavailable as error:
-        log.warning("the failure is not in the audit", error=redact(str(error), attempt.secrets))
-
-
 def run(
     settings: Settings,
     catalog: Catalog,
@@ -265,11 +257,10 @@ def run(
         try:
             outcome = attempt.execute()
         except BaseException as error:
-            told = redact(str(error) if isinstance(error, LakehouseError) else repr(error), attempt.secrets)
-            _finish_failed(attempt, told)
+            attempt.audit.finish_failed(request.run_id, request.attempt, error)
             raise
         first = next(iter(outcome.failures.items()), None)
-        error_text = redact(str(first[1]), attempt.secrets) if first else None
+        error_text = str(first[1]) if first else None
         if request.part and not first:
             attempt.audit.end_part(request.run_id, request.attempt)
         else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from delta.tables import DeltaTable
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.changes.write import Commit
@@ -48,27 +48,21 @@ def append(frame: DataFrame, uri: str, commit: Commit, *, evolve: bool = False) 
     Delta leaves the write out, without a word, when the application has committed this number before; an observation
     on `frame` would then never be answered.
     """
-    writer = (
-        frame.write.format("delta")
-        .mode("append")
-        .option("delta.enableChangeDataFeed", "true")
-        .option("txnAppId", commit.application)
-        .option("txnVersion", str(commit.number))
-        .option("userMetadata", commit.note)
-    )
+    writer = _writer(frame, commit).mode("append").option("delta.enableChangeDataFeed", "true")
     (writer.option("mergeSchema", "true") if evolve else writer).save(uri)
 
 
 def replace(frame: DataFrame, uri: str, commit: Commit) -> None:
     """Put rows in the place of all that a table holds, in one commit, with the columns that they have."""
-    (
+    _writer(frame, commit).mode("overwrite").option("overwriteSchema", "true").save(uri)
+
+
+def _writer(frame: DataFrame, commit: Commit) -> DataFrameWriter:
+    return (
         frame.write.format("delta")
-        .mode("overwrite")
-        .option("overwriteSchema", "true")
         .option("txnAppId", commit.application)
         .option("txnVersion", str(commit.number))
         .option("userMetadata", commit.note)
-        .save(uri)
     )
 
 

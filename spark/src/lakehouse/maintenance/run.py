@@ -15,7 +15,7 @@ from lakehouse.changes.place import place_of
 from lakehouse.engine.recover import record_lost
 from lakehouse.errors import LakehouseError
 from lakehouse.lake import Lake
-from lakehouse.log import redact, secrets_of
+from lakehouse.log import secrets_of
 from lakehouse.maintenance.kept import Kept, kept_tables
 from lakehouse.maintenance.ops import prune
 from lakehouse.maintenance.survey import Survey, survey
@@ -62,8 +62,8 @@ def surveys(settings: Settings, catalog: Catalog) -> Iterator[tuple[Kept, Survey
 @contextmanager
 def maintenance(settings: Settings, catalog: Catalog, run_id: str, wait_seconds: float) -> Iterator[Audit]:
     """Hold the pipeline and its run's audit row; what is raised inside ends the row FAILED."""
-    secrets, url, name = secrets_of(settings), settings.need_audit_url(), catalog.pipeline.name
-    audit, names = Audit(url, secrets), [name, *(table.full_name for table in catalog.tables.values())]
+    url, name = settings.need_audit_url(), catalog.pipeline.name
+    audit, names = Audit(url, secrets_of(settings)), [name, *(table.full_name for table in catalog.tables.values())]
     lease = hold(url, names, run_id, 1, wait_seconds)
     try:
         audit.start_run(run_id, name, 1, LAYER, {})
@@ -71,8 +71,7 @@ def maintenance(settings: Settings, catalog: Catalog, run_id: str, wait_seconds:
         yield audit
         audit.finish_run(run_id, 1, "SUCCESS")
     except BaseException as error:
-        told = str(error) if isinstance(error, LakehouseError) else repr(error)
-        audit.finish_run(run_id, 1, "FAILED", redact(told, secrets))
+        audit.finish_failed(run_id, 1, error)
         raise
     finally:
         lease.release()
@@ -95,7 +94,7 @@ def maintain(
                 record_lost(audit, lake, table.uri, table.name, run_id)
             audit.table_started(run_id, 1, LAYER, table.name)
             done.append(_care(settings, table, found, compact))
-            _record(audit, run_id, done[-1], secrets_of(settings))
+            _record(audit, run_id, done[-1])
         for each in done:
             if each.error is not None:
                 raise each.error
@@ -114,9 +113,9 @@ def _care(settings: Settings, table: Kept, found: Survey, compact: Compact) -> C
     return Cared(table.name, found, after, time.monotonic() - began)
 
 
-def _record(audit: Audit, run_id: str, cared: Cared, secrets: tuple[str, ...]) -> None:
+def _record(audit: Audit, run_id: str, cared: Cared) -> None:
     if cared.error is not None:
-        audit.table_failed(run_id, 1, LAYER, cared.table, redact(str(cared.error), secrets))
+        audit.table_failed(run_id, 1, LAYER, cared.table, str(cared.error))
         return
     worked = cared.before.pays or bool(cared.before.obsolete)
     result = TableResult(
