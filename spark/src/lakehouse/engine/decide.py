@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
@@ -13,6 +14,7 @@ from lakehouse.engine.context import Context
 from lakehouse.engine.deletes import newest_delete, without_outlived
 from lakehouse.engine.delta import ACTION
 from lakehouse.engine.latest import classify
+from lakehouse.engine.marks import stream_tombstones
 from lakehouse.engine.shape import typed
 from lakehouse.specs import Silver, Table
 
@@ -27,20 +29,29 @@ def decide(
     A key that the table does not hold may have been deleted after the row that now comes late. Rows of a window are
     newer than every tombstone before it; only where one is not are Bronze's tombstones read.
     """
-    small, bronze_uri = context.settings.small_batch_rows, context.lake.bronze(table)
+    small = context.settings.small_batch_rows
     target = delta.read(context.spark, uri)
     decided = delta.settle(classify(latest, target, table.key, block.latest_by).drop("_op"), small)
     taken, oldest = _tally(decided.frame, block.latest_by[0])
-    bronze = context.lake.open(bronze_uri) if taken["insert"] else None
+    for before in _tombstones(table, block, context, bronze_version, oldest) if taken["insert"] else ():
+        outlived = without_outlived(decided.frame, typed(before, table, block), table.key, block.latest_by)
+        settled = delta.settle(outlived, small)
+        taken, _ = _tally(settled.frame, block.latest_by[0])
+        decided.release()
+        decided = settled
+    return decided, taken
+
+
+def _tombstones(table: Table, block: Silver, context: Context, bronze_version: int, oldest: int) -> Iterator[DataFrame]:
+    """Yield the tombstones of Bronze, and of a stream, where one may be stamped after `oldest`."""
+    bronze_uri = context.lake.bronze(table)
+    bronze = context.lake.open(bronze_uri)
     deleted = newest_delete(bronze, block.watermark) if bronze is not None else None
-    if deleted is None or oldest > deleted:
-        return decided, taken
-    before = delta.read(context.spark, bronze_uri, bronze_version).where(F.col("_op") == DELETE)
-    outlived = without_outlived(decided.frame, typed(before, table, block), table.key, block.latest_by)
-    settled = delta.settle(outlived, small)
-    taken, _ = _tally(settled.frame, block.latest_by[0])
-    decided.release()
-    return settled, taken
+    if deleted is not None and oldest <= deleted:
+        yield delta.read(context.spark, bronze_uri, bronze_version).where(F.col("_op") == DELETE)
+    for marks in stream_tombstones(table, block, context):
+        if oldest <= marks.newest:
+            yield delta.local(context.spark, marks.rows())
 
 
 def _tally(decided: DataFrame, time: str) -> tuple[dict[str, int], int]:

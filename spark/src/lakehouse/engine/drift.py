@@ -146,8 +146,10 @@ def is_reshaped(table: Table, held: DeltaTable | None) -> bool:
     """Return whether a contract has other columns, or types, than the table that was made by it."""
     if held is None:
         return False
-    there = {name: kind for name, kind in delta_columns(held).items() if not name.startswith("_")}
-    return there != {column.name: column.type.replace(" ", "") for column in table.columns}
+    columns = delta_columns(held)
+    there = {name: kind for name, kind in columns.items() if not name.startswith("_")}
+    named = {column.name: column.type.replace(" ", "") for column in table.columns}
+    return there != named or not columns.keys() >= {*table.technical_columns}
 
 
 def delta_columns(table: DeltaTable) -> dict[str, str]:

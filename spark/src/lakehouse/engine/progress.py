@@ -16,12 +16,14 @@ from lakehouse.specs import Layer, Table
 class Progress:
     """How far Silver has come with its Bronze, which commit this run would make, whether it judges all of Bronze.
 
+    `feed` is the name of that Bronze table.
     `anew`: the table is not there yet, or the contract has other columns, and all of it is written.
     """
 
     uri: str
     silver: TableState | None
     bronze: TableState
+    feed: str
     application: str
     whole: bool = True
     anew: bool = True
@@ -45,15 +47,51 @@ class Progress:
         """Return a successful run's result before its rows are counted."""
         return TableResult(
             table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
-            versions_read={f"{table.pipeline}.{Layer.BRONZE}.{table.name}": self.bronze.version}, rules=rules,
+            versions_read={self.feed: self.bronze.version}, rules=rules,
             note="its columns changed: made anew from Bronze" if self.anew and self.silver is not None else "",
         )  # fmt: skip
+
+
+def batch_application(table: Table) -> str:
+    """Return the application id whose number is the Bronze version that Silver has taken in."""
+    return f"silver:{table.name}"
+
+
+def stream_application(table: Table) -> str:
+    """Return the application id whose number is the version of the stream's events that Silver has taken in."""
+    return f"stream:{table.name}"
+
+
+def find_stream_progress(table: Table, context: Context) -> Progress | None:
+    """Return where the table stands with the events of its stream, or None while there are none.
+
+    Raises StateError where Silver is not there, or has other columns than its contract: a batch run makes it.
+    """
+    events = context.state(context.lake.events(table), stream_application(table))
+    silver = context.state(context.lake.of(table), stream_application(table))
+    if silver is None or is_reshaped(table, context.lake.open(context.lake.of(table))):
+        raise StateError(
+            "the table is not there yet, or not with the columns of its contract.",
+            where=table.full_name,
+            remedy=f"`lakehouse run {table.pipeline}` makes it; its stream goes on after that.",
+        )
+    if events is None:
+        return None
+    if silver.number is not None and silver.number > events.version:
+        raise StateError(
+            f"Silver has taken in version {silver.number} of its events, but they stand at {events.version}.",
+            where=context.lake.events(table),
+            remedy="the events were put back to an older state; restore them.",
+        )
+    feed = f"{table.pipeline}.{Layer.BRONZE}.{table.name}_events"
+    application = stream_application(table)
+    return Progress(context.lake.of(table), silver, events, feed, application, whole=False, anew=False)
 
 
 def find_progress(table: Table, context: Context) -> Progress | None:
     """Return where the table stands, or None while there is no Bronze table."""
     bronze = context.state(context.lake.bronze(table), f"bronze:{table.name}")
-    silver = context.state(context.lake.of(table), f"silver:{table.name}")
+    silver = context.state(context.lake.of(table), batch_application(table))
     if bronze is None:
         return None
     if silver is not None and (silver.number is None or silver.number > bronze.version):
@@ -62,7 +100,8 @@ def find_progress(table: Table, context: Context) -> Progress | None:
             where=table.full_name,
             remedy="Bronze was put back to an older state; restore it, or run with full_refresh.",
         )
-    progress = Progress(context.lake.of(table), silver, bronze, f"silver:{table.name}")
+    feed = f"{table.pipeline}.{Layer.BRONZE}.{table.name}"
+    progress = Progress(context.lake.of(table), silver, bronze, feed, batch_application(table))
     anew = silver is None or is_reshaped(table, context.lake.open(progress.uri))
     whole = anew or context.options.full_refresh or _is_widened(table, context, progress)
     # Judging again what has been consumed is a commit of its own; the table's own number would be taken as a repeat.

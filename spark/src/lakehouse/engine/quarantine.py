@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
@@ -17,6 +17,8 @@ from lakehouse.engine.context import Context
 from lakehouse.engine.delta import ACTION
 from lakehouse.engine.judge import Judgement, reasons
 from lakehouse.engine.shape import RAW
+from lakehouse.engine.text_rows import as_source_has_them
+from lakehouse.streaming.events import STREAMED
 
 HELD, RELEASED = "quarantined", "released"
 FINGERPRINT = "_fingerprint"
@@ -82,10 +84,20 @@ def keep(spark: SparkSession, uri: str, rows: DataFrame, commit: Commit, small: 
     delta.merge_actions(spark, uri, delta.settle(actions, small), ["fingerprint"], commit)
 
 
-def held_rows(spark: SparkSession, uri: str, bronze: StructType) -> DataFrame:
-    """Return what is held, in the shape of Bronze rows with their `_fingerprint`, to be judged again."""
-    fields = StructType([field for field in bronze.fields if not field.name.startswith("_")])
+def held_rows(spark: SparkSession, uri: str, bronze: StructType, timezone: str) -> DataFrame:
+    """Return what is held, in the shape of Bronze rows with their `_fingerprint`, to be judged again.
+
+    Of a stream's rows, whose payloads are texts, those that a row of the source can be.
+    """
+    fields = [field for field in bronze.fields if not field.name.startswith("_")]
     held = delta.read(spark, uri).where(F.col("status") == HELD)
+    streamed = F.col("origin.source").startswith(STREAMED)
+    texts = _unpacked(held.where(streamed), StructType([StructField(field.name, StringType()) for field in fields]))
+    rows = _unpacked(held.where(~streamed), StructType(fields))
+    return rows.unionByName(as_source_has_them(texts, bronze, timezone))
+
+
+def _unpacked(held: DataFrame, fields: StructType) -> DataFrame:
     row = F.from_json("payload", fields, {**_JSON, "mode": "FAILFAST"})
     return held.select(row.alias("row"), "origin", "fingerprint").select(
         "row.*",

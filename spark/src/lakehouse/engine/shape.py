@@ -9,6 +9,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.engine.cast import exact_cast, is_lossless
 from lakehouse.specs import Silver, Table
+from lakehouse.specs.model import RESCUED
 from lakehouse.specs.rules import quoted
 
 RAW, FOUND = "_raw_", "_found_"
@@ -29,6 +30,8 @@ def typed(batch: DataFrame, table: Table, block: Silver) -> DataFrame:
         else:
             cast = exact_cast(quoted(column.name), raw_types[column.name], column.type, block.timezone)
             columns.append(F.expr(cast).alias(column.name))
+    if block.stream is not None and RESCUED not in raw_types:
+        columns.append(F.lit(None).cast("string").alias(RESCUED))
     return batch.select(*raw, *columns)
 
 

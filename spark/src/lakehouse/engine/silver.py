@@ -51,7 +51,7 @@ def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | 
     if first and not bronze.fits(context.settings.small_batch_rows):
         return None
     if first:
-        return Batch(bronze.read().drop_columns([FILE, ROW]), bronze, None)
+        return Batch(bronze.read().drop_columns([FILE, ROW]), None)
     try:
         rows = changed_rows(bronze.place, bronze.schema, progress.consumed + 1, progress.bronze.version)
     except NotReadable as error:
@@ -60,7 +60,7 @@ def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | 
     _need_inserts_only(table, rows)
     if rows.num_rows > context.settings.small_batch_rows:
         return None
-    return Batch(rows.drop_columns([CHANGE_TYPE]), bronze, silver)
+    return Batch(rows.drop_columns([CHANGE_TYPE]), silver)
 
 
 def _need_inserts_only(table: Table, rows: pa.Table) -> None:

@@ -22,18 +22,17 @@ from lakehouse.engine.judge import OK, Counts, Judgement, count, judge, judgemen
 from lakehouse.engine.latest import HASH, keep_latest, with_hash
 from lakehouse.engine.progress import Progress
 from lakehouse.engine.shape import typed, with_parents, with_references
+from lakehouse.engine.text_rows import with_events
 from lakehouse.engine.window import micros
 from lakehouse.errors import LedgerUnbalanced
 from lakehouse.specs import Layer, Silver, Table
-
-KEPT = ("_ingested_at", "_run_id", HASH)
 
 
 def run_large(table: Table, block: Silver, context: Context, progress: Progress) -> TableResult:
     """Judge all of Bronze, or its new versions, and merge what is valid."""
     first = progress.anew
     with context.phase("read"):
-        batch = _batch(table, context, progress)
+        batch = _batch(table, block, context, progress)
     rules = judgements(batch, table, block)
     rows = with_references(typed(batch, table, block), block, lambda name: _silver_table(context, name))
     rows = with_parents(rows, table, lambda name: _silver_table(context, name), small=not first)
@@ -67,11 +66,12 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
     )
 
 
-def _batch(table: Table, context: Context, progress: Progress) -> DataFrame:
+def _batch(table: Table, block: Silver, context: Context, progress: Progress) -> DataFrame:
     """Return the Bronze rows to judge: all of them, or those of the versions not consumed yet, and what is replayed."""
     uri, newest = context.lake.bronze(table), progress.bronze.version
     if progress.whole:
-        return delta.read(context.spark, uri, newest).withColumn(quarantine.FINGERPRINT, F.lit(None).cast("string"))
+        rows = delta.read(context.spark, uri, newest).withColumn(quarantine.FINGERPRINT, F.lit(None).cast("string"))
+        return with_events(rows, table, block, context)
     schema = delta.read(context.spark, uri, newest)
     rows = schema.limit(0)
     if newest > progress.consumed:
@@ -81,7 +81,7 @@ def _batch(table: Table, context: Context, progress: Progress) -> DataFrame:
         rows = rows.drop("_change_type", "_commit_version", "_commit_timestamp")
     rows = rows.withColumn(quarantine.FINGERPRINT, F.lit(None).cast("string"))
     if context.options.replay and context.lake.open(context.lake.quarantine(table)) is not None:
-        held = quarantine.held_rows(context.spark, context.lake.quarantine(table), schema.schema)
+        held = quarantine.held_rows(context.spark, context.lake.quarantine(table), schema.schema, block.timezone)
         rows = rows.unionByName(held)
     return rows
 
@@ -120,7 +120,7 @@ def _write(
     result: TableResult,
 ) -> Ledger:
     good = with_hash(judged.where(OK), table.column_names)
-    good = good.select(*table.column_names, *KEPT, "_op")
+    good = good.select(*table.column_names, *table.technical_columns, "_op")
     if block.history:
         with context.phase("history"):
             _keep_history(table, context, progress, good, result)

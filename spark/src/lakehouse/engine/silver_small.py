@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,9 +20,9 @@ from lakehouse.changes.query import numbered, query, same
 from lakehouse.changes.write import Change, commit_change
 from lakehouse.engine import delta, quarantine
 from lakehouse.engine.context import Context
-from lakehouse.engine.deletes import newest_delete
 from lakehouse.engine.judge import OK, Counts, Judgement, judge, judgements, need_within_limit
 from lakehouse.engine.latest import HASH, with_hash
+from lakehouse.engine.marks import tombstones_taken_in
 from lakehouse.engine.progress import Progress
 from lakehouse.engine.quarantine_small import close_held, keep_rejects
 from lakehouse.engine.shape import FOUND, typed, with_parents, with_references
@@ -33,30 +34,48 @@ _FAILS, _REJECT, _KEY = "_fails", "_reject_", "_key"
 
 @dataclass(frozen=True)
 class Batch:
-    """Bronze rows that Silver has not taken in, with both tables as they are; no `silver` before the first load."""
+    """Rows that Silver has not taken in, and Silver as it is; no `silver` before the first load.
+
+    Of a stream also what is in no row: `dead` letters in the shape of the quarantine, how many of them failed each
+    (rule, column), and how many events were `ignored`.
+    """
 
     rows: pa.Table
-    bronze: Snapshot
     silver: Snapshot | None
+    dead: pa.Table | None = None
+    failed: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    ignored: int = 0
+
+    def counted(self, counts: Counts) -> Counts:
+        """Return the counts of the judged rows with those of all else that came."""
+        if self.dead is None:
+            return counts
+        read = counts.rows - counts.tombstones
+        failed = [
+            RuleResult(rule, column, "error", read + self.dead.num_rows - count, count)
+            for (rule, column), count in sorted(self.failed.items())
+        ]
+        dead, rules = self.dead.num_rows, [*counts.rules, *failed]
+        return replace(counts, rows=counts.rows + dead + self.ignored, rejected=counts.rejected + dead, rules=rules)
 
 
 def run_small(table: Table, block: Silver, context: Context, progress: Progress, batch: Batch) -> TableResult:
     """Judge, quarantine, merge; the commit's note holds the whole ledger."""
     with context.phase("judge"), context.few_rows():
         judged, rules = _judged(table, block, context, batch)
-    counts = _counts(judged, rules)
+    counts = batch.counted(_counts(judged, rules))
     result = progress.result(table, counts.rules)
     if counts.rejected:
         with context.phase("quarantine"):
-            keep_rejects(table, context, _rejects(judged), result)
+            keep_rejects(table, context, _rejects(judged, batch.dead), result)
     need_within_limit(table, block, counts)
-    kept = [*table.column_names, "_ingested_at", "_run_id", HASH]
+    kept = [*table.column_names, *table.technical_columns]
     good = judged.filter(judged.column(OK)).select([*kept, "_op", _KEY])
     silver = batch.silver or new_table(context.settings, progress.uri, good.select(kept).schema)
     with context.phase("decide"):
         latest = newest(good, table.key, block.latest_by)
-        decision = _decided(table, block, context, progress, silver, latest)
-    ledger = _ledger(counts, latest, decision)
+        decision = _decided(table, block, context, silver, latest)
+    ledger = _ledger(counts, latest, decision, batch.ignored)
     ledger.check(table.full_name)
     result = result.with_ledger(ledger)
     if block.history:
@@ -83,7 +102,7 @@ def _judged(table: Table, block: Silver, context: Context, batch: Batch) -> tupl
     rejection = quarantine.rejection(judged.columns, rules, table.key, occasion)
     failed = [F.when((F.col("_op") != DELETE) & ~rule.passes, F.lit(number)) for number, rule in enumerate(rules)]
     return judged.select(
-        *table.column_names, "_ingested_at", "_run_id", HASH, "_op", OK,
+        *table.column_names, *table.technical_columns, "_op", OK,
         F.when(F.col("_op") == DELETE, quarantine.key_of(table.key)).alias(_KEY),
         F.array_compact(F.array(*failed)).alias(_FAILS),
         *[F.when(~F.col(OK), rejection[name]).alias(_REJECT + name) for name in rejection],
@@ -123,40 +142,36 @@ def _counts(judged: pa.Table, rules: Sequence[Judgement]) -> Counts:
     return Counts(judged.num_rows, tombstones, rejected, duplicates=True, rules=results)
 
 
-def _decided(
-    table: Table, block: Silver, context: Context, progress: Progress, silver: Snapshot, latest: pa.Table
-) -> Decision:
+def _decided(table: Table, block: Silver, context: Context, silver: Snapshot, latest: pa.Table) -> Decision:
     """Compare with what Silver holds, and late rows with the tombstones that Silver has taken in."""
     among = {name: latest.column(name).unique() for name in table.key}
     decision = decide(latest, silver.read(among=among), table.key, block.latest_by)
-    before = context.lake.open(context.lake.bronze(table)) if progress.consumed >= 0 else None
-    if before is None or not decision.inserted.num_rows:
-        return decision
-    before.load_as_version(progress.consumed)
-    deleted = newest_delete(before, block.watermark)
-    moments = decision.inserted.column(block.latest_by[0])
-    if deleted is None or (pa.types.is_timestamp(moments.type) and not moments.null_count
-                           and pc.min(moments.cast(pa.int64())).as_py() > deleted):  # fmt: skip
-        return decision
-    marks = context.snapshot(context.lake.bronze(table), progress.consumed)
-    if marks is None:
-        raise StateError("the Bronze table is not as this platform writes it.", where=context.lake.bronze(table))
-    rows = marks.read(among={"_op": pa.array([DELETE])})
-    shaped = typed(delta.local(context.spark, rows), table, block)
-    columns = dict.fromkeys([*table.key, *block.latest_by, "_ingested_at"])
-    return without_outlived(decision, shaped.select(*columns).toArrow(), table.key, block.latest_by)
+    oldest = _oldest(decision.inserted.column(block.latest_by[0]))
+    for marks in tombstones_taken_in(table, block, context) if decision.inserted.num_rows else ():
+        if marks.newest >= oldest:
+            rows = typed(delta.local(context.spark, marks.rows()), table, block)
+            columns = dict.fromkeys([*table.key, *block.latest_by, "_ingested_at"])
+            decision = without_outlived(decision, rows.select(*columns).toArrow(), table.key, block.latest_by)
+    return decision
 
 
-def _ledger(counts: Counts, latest: pa.Table, decision: Decision) -> Ledger:
+def _oldest(moments: pa.ChunkedArray) -> int:
+    """Return the oldest moment in microseconds since 1970; the least number where that is not known."""
+    if not pa.types.is_timestamp(moments.type) or moments.null_count or not len(moments):
+        return -sys.maxsize
+    return int(pc.min(moments.cast(pa.int64())).as_py())
+
+
+def _ledger(counts: Counts, latest: pa.Table, decision: Decision, ignored: int) -> Ledger:
     return Ledger(
         rows_in=counts.rows,
         quarantined=counts.rejected,
         inserted=decision.inserted.num_rows,
         updated=decision.updated.num_rows,
         deleted=decision.deleted.num_rows,
-        unchanged=decision.unchanged,
+        unchanged=decision.unchanged + ignored,
         stale=decision.stale,
-        duplicate=counts.valid + counts.tombstones - latest.num_rows,
+        duplicate=counts.rows - counts.rejected - ignored - latest.num_rows,
     )
 
 
@@ -191,8 +206,9 @@ def _not_in(rows: pa.Table, held: pa.Table, table: Table) -> pa.Table:
     return rows.take(found.column("n"))
 
 
-def _rejects(judged: pa.Table) -> pa.Table:
-    """Return the rejected rows in the shape of the quarantine."""
+def _rejects(judged: pa.Table, dead: pa.Table | None) -> pa.Table:
+    """Return the rejected rows, and dead letters, in the shape of the quarantine."""
     rows = judged.filter(pc.invert(judged.column(OK)))
     names = [name for name in rows.column_names if name.startswith(_REJECT)]
-    return rows.select(names).rename_columns([name.removeprefix(_REJECT) for name in names])
+    rejects = rows.select(names).rename_columns([name.removeprefix(_REJECT) for name in names])
+    return rejects if dead is None else pa.concat_tables([rejects, dead.cast(rejects.schema)])

@@ -14,6 +14,7 @@ from lakehouse.settings import Settings
 from lakehouse.specs import Layer, Table
 
 HISTORY = "_history"
+EVENTS = "_events"
 # How deltalake words what the object store, not the log, has said.
 _STORE_SIGNS = ("Generic S3 error", "error sending request", "operation timed out", "Error after")
 
@@ -47,6 +48,10 @@ class Lake:
     def bronze(self, table: Table) -> str:
         """Return where the Bronze table of a Silver table lies."""
         return self.uri(Layer.BRONZE, table.name)
+
+    def events(self, table: Table) -> str:
+        """Return where the events of a Silver table's stream are kept as they came."""
+        return self.uri(Layer.BRONZE, table.name + EVENTS)
 
     def history(self, table: Table) -> str:
         """Return where every valid change of a Silver table is kept."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from lakehouse.lake import Lake
 from lakehouse.lake.inputs import input_uri, read_inputs
+from lakehouse.lake.tables import EVENTS
 from lakehouse.publish.manifest import Manifest
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Layer, Silver, Table
@@ -54,6 +55,8 @@ def _places(table: Table, lake: Lake) -> list[tuple[str, str]]:
         places.append((beside("quarantine"), lake.quarantine(table)))
         if table.block.history:
             places.append((f"{table.full_name}_history", lake.history(table)))
+        if table.block.stream:
+            places.append((beside(Layer.BRONZE) + EVENTS, lake.events(table)))
     return places
 
 
@@ -65,9 +68,10 @@ def _consumed(settings: Settings, catalog: Catalog, lake: Lake) -> dict[str, int
         oldest[uri] = min(version, oldest.get(uri, version))
 
     for table in catalog.layer(Layer.SILVER):
-        state = lake.state(lake.of(table), f"silver:{table.name}")
-        if state is not None and state.number is not None:
-            taken_in(lake.bronze(table), state.number)
+        for application, uri in (("silver", lake.bronze(table)), ("stream", lake.events(table))):
+            state = lake.state(lake.of(table), f"{application}:{table.name}")
+            if state is not None and state.number is not None:
+                taken_in(uri, state.number)
     for table in catalog.layer(Layer.GOLD):
         state = lake.state(lake.of(table), f"gold:{table.name}")
         if state is not None and state.number is not None:

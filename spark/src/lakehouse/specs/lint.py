@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from lakehouse.errors import did_you_mean
 from lakehouse.specs.finding import found, no_column
-from lakehouse.specs.lint_blocks import lint_gold, lint_silver
+from lakehouse.specs.lint_blocks import lint_gold, lint_silver, lint_stream
 from lakehouse.specs.lint_columns import lint_columns, lint_identity, lint_rules
 from lakehouse.specs.model import Incremental, Layer, Scd2, Silver, Table
 from lakehouse.specs.odcs import Contract
@@ -17,7 +17,9 @@ def lint_table(table: Table, contract: Contract) -> list[Problem]:
     """Return the problems of one table taken by itself."""
     problems = [*lint_identity(table, contract), *lint_columns(table, contract), *lint_rules(table, contract)]
     block = table.block
-    return problems + list(lint_silver(table, block) if isinstance(block, Silver) else lint_gold(table))
+    if isinstance(block, Silver):
+        return [*problems, *lint_silver(table, block), *lint_stream(table, block)]
+    return [*problems, *lint_gold(table)]
 
 
 def lint_catalog(tables: dict[str, Table], broken: Collection[str] = ()) -> list[tuple[str, Problem]]:

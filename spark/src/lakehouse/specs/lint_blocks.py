@@ -44,6 +44,23 @@ def lint_silver(table: Table, block: Silver) -> Iterator[Problem]:
         yield found(table, ":block.deletes", "deletes: soft and deleted_flag belong together.")
 
 
+def lint_stream(table: Table, block: Silver) -> Iterator[Problem]:
+    """Yield what a Silver table that a topic feeds cannot have."""
+    if block.stream is None:
+        return
+    if block.stream.key not in table.key:
+        yield no_column(table, ":block.stream", "stream.key", block.stream.key, table.key, "the primary key")
+    if block.latest_by[0] != block.watermark:
+        told = f"an event without value has no other time than {block.watermark}; latest_by must begin with it."
+        yield found(table, ":block.latest_by", told)
+    if block.history:
+        yield found(table, ":block.history", "history: true, for SCD2 tables, and stream do not go together yet.")
+    for column in table.columns:
+        if column.expression:
+            told = f"{column.name} has transformLogic; the columns of a table with a stream are fields of its events."
+            yield found(table, column.name, told)
+
+
 def lint_gold(table: Table) -> Iterator[Problem]:
     """Yield where contract, block and SQL of a Gold table do not agree."""
     if table.sql is None:

@@ -57,6 +57,12 @@ def _source_table(value: str) -> str:
     return ".".join(_identifier(part) for part in parts)
 
 
+def _topic(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) or value in (".", ".."):
+        raise ValueError("no name of a topic; use letters, digits, dots, _ and -, at most 249")
+    return value
+
+
 def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -70,6 +76,9 @@ Share = Annotated[float, BeforeValidator(_percent), Field(ge=0, le=1)]
 Name = Annotated[str, AfterValidator(_identifier)]
 SourceTable = Annotated[str, AfterValidator(_source_table)]
 Zone = Annotated[str, AfterValidator(_zone)]
+Topic = Annotated[str, AfterValidator(_topic)]
+# A Silver table's own columns beside the contract's: fields of events that the contract does not name, as JSON.
+RESCUED = "_rescued"
 
 
 class _Strict(BaseModel):
@@ -83,6 +92,14 @@ class Reference(_Strict):
     on: Name
     key: Name
     columns: dict[Name, Name] = Field(min_length=1, description="Column here: column there.")
+
+
+class Stream(_Strict):
+    """A topic whose events a Silver table takes in beside its source: JSON objects with the contract's columns."""
+
+    topic: Topic
+    key: Name = Field(description="Column that the message key holds; a tombstone has the key's others as headers.")
+    tombstones: Literal["delete", "ignore"] = Field(default="ignore", description="What an event without value means.")
 
 
 class Silver(_Strict):
@@ -104,6 +121,7 @@ class Silver(_Strict):
     orphans: dict[Name, Severity] = Field(default_factory=dict, description="Severity by column; error unless said.")
     history: bool = Field(default=False, description="Keep every valid change, for SCD2 tables to be made from.")
     references: list[Reference] = Field(default_factory=list)
+    stream: Stream | None = Field(default=None, description="A topic that feeds the table too.")
     timezone: Zone = Field(default="UTC", description="Zone of the source's timestamps that carry none.")
     fetch_size: int = Field(default=10_000, ge=1, le=1_000_000)
     rows_per_partition: int = Field(default=250_000, ge=1_000, description="A larger read is split.")
@@ -244,6 +262,13 @@ class Table:
     def column_names(self) -> tuple[str, ...]:
         """Return the contract's column names in order."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def technical_columns(self) -> tuple[str, ...]:
+        """Return the columns that a Silver table has beside the contract's."""
+        if not isinstance(self.block, Silver):
+            return ()
+        return ("_ingested_at", "_run_id", "_hash", *((RESCUED,) if self.block.stream else ()))
 
     @property
     def inputs(self) -> tuple[str, ...]:

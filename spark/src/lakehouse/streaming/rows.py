@@ -1,0 +1,134 @@
+"""Events of a topic in the shape of Bronze rows, and the dead letters among them in the shape of the quarantine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.changes.decide import DELETE
+from lakehouse.specs import Table
+from lakehouse.specs.model import RESCUED, Stream
+from lakehouse.streaming.parse import Message, Parser, Read
+
+UNREADABLE = "unreadable"
+_TIMESTAMP = pa.timestamp("us", "UTC")
+_REASON = pa.struct([(name, pa.string()) for name in ("rule", "column", "value", "severity")])
+_ORIGIN = pa.struct([("source", pa.string()), ("run_id", pa.string()), ("ingested_at", _TIMESTAMP)])
+DEAD_LETTERS = pa.schema(
+    [
+        ("fingerprint", pa.string()), ("key", pa.string()), ("payload", pa.string()), ("reasons", pa.list_(_REASON)),
+        ("origin", _ORIGIN), ("contract_version", pa.string()), ("status", pa.string()), ("first_seen", _TIMESTAMP),
+        ("last_seen", _TIMESTAMP), ("run_id", pa.string()),
+    ]
+)  # fmt: skip
+_PLACE = ("_op", "_run_id", "_ingested_at", "_source")
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """By which run, when and under which contract version dead letters are kept."""
+
+    run_id: str
+    seen: datetime
+
+
+@dataclass
+class Rows:
+    """`rows` as Bronze has them; `dead` letters; `ignored` events that mean nothing; unknown fields, with counts."""
+
+    rows: pa.Table
+    dead: pa.Table
+    ignored: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+    failed: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def bronze_schema(table: Table) -> pa.Schema:
+    """Return the columns of rows made from events: every value as text."""
+    texts = [(column.name, pa.string()) for column in table.columns]
+    place = [("_op", pa.string()), ("_run_id", pa.string()), ("_ingested_at", _TIMESTAMP), ("_source", pa.string())]
+    return pa.schema([*texts, (RESCUED, pa.string()), *place])
+
+
+def as_rows(events: pa.Table, table: Table, stream: Stream, watermark: str, occasion: Occasion) -> Rows:
+    """Read events (see `events.EVENTS`) by a contract.
+
+    A tombstone is stamped with the end of Kafka's own millisecond, so that it comes after what stands before it.
+    """
+    wanted = events
+    if stream.tombstones == "ignore":
+        wanted = events.filter(pc.not_equal(events.column("_op"), DELETE))
+    parser, read = Parser(table, stream), []
+    for each, message in _messages(wanted):
+        found = parser.read(message)
+        if message.value is None and not found.reasons:
+            found.columns[watermark] = (each["timestamp"] + timedelta(microseconds=999)).isoformat()
+        read.append(found)
+    good = [not each.reasons for each in read]
+    dead = [number for number, fine in enumerate(good) if not fine]
+    return Rows(
+        rows=_bronze(wanted.filter(pa.array(good, pa.bool_())), [each for each in read if not each.reasons], table),
+        dead=_dead_letters(wanted.take(dead), [read[number] for number in dead], table, occasion),
+        ignored=events.num_rows - wanted.num_rows,
+        unknown=Counter(name for each in read for name in each.unknown),
+        failed=Counter((reason.rule, reason.column) for each in read for reason in each.reasons),
+    )
+
+
+def _messages(events: pa.Table) -> Iterator[tuple[dict[str, Any], Message]]:
+    for each in events.select(["timestamp", "key", "value", "headers"]).to_pylist():
+        headers = [(header["name"], header["value"]) for header in each["headers"] or []]
+        yield each, Message(each["key"], each["value"], headers)
+
+
+def _bronze(events: pa.Table, read: list[Read], table: Table) -> pa.Table:
+    columns = {name: pa.array([each.columns[name] for each in read], pa.string()) for name in table.column_names}
+    columns[RESCUED] = pa.array([each.rescued for each in read], pa.string())
+    columns |= {name: events.column(name) for name in _PLACE}
+    return pa.table(columns, schema=bronze_schema(table))
+
+
+def _dead_letters(events: pa.Table, read: list[Read], table: Table, occasion: Occasion) -> pa.Table:
+    letters = [_letter(event, each, table, occasion) for event, each in zip(events.to_pylist(), read, strict=True)]
+    return pa.Table.from_pylist(letters, schema=DEAD_LETTERS)
+
+
+def _letter(event: dict[str, Any], read: Read, table: Table, occasion: Occasion) -> dict[str, Any]:
+    payload = _payload(event)
+    return {
+        "fingerprint": hashlib.md5(payload.encode(), usedforsecurity=False).hexdigest(),
+        "key": None,
+        "payload": payload,
+        "reasons": [{**reason._asdict(), "severity": "error"} for reason in read.reasons],
+        "origin": {"source": event["_source"], "run_id": event["_run_id"], "ingested_at": event["_ingested_at"]},
+        "contract_version": table.version,
+        "status": UNREADABLE,
+        "first_seen": occasion.seen,
+        "last_seen": occasion.seen,
+        "run_id": occasion.run_id,
+    }
+
+
+def _payload(event: dict[str, Any]) -> str:
+    """Return key, value and headers as JSON: as text where they are UTF-8, else as base64."""
+    headers = [{"name": header["name"], **_bytes(header["value"])} for header in event["headers"] or []]
+    message = {"key": _bytes(event["key"]), "value": _bytes(event["value"]), "headers": headers}
+    return json.dumps(message, separators=(",", ":"))
+
+
+def _bytes(value: bytes | None) -> dict[str, str | None]:
+    if value is None:
+        return {"text": None}
+    try:
+        return {"text": value.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}
