@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakehouse.settings import Settings
+from lakehouse.stack.errors import StackError
 from lakehouse.stack.kafka_jars import kafka_home
 from lakehouse.stack.layout import Layout
-from lakehouse.stack.errors import StackError
 from lakehouse.stack.part import Part, inherited
 from lakehouse.stack.ports import HOST, need_free
 from lakehouse.stack.tools import last_line, need_tool, run_tool
-from lakehouse.streaming.broker import answers
 
 PORT_SETTING, CONTROLLER_SETTING = "LAKEHOUSE_KAFKA_PORT", "LAKEHOUSE_KAFKA_CONTROLLER_PORT"
 JDK = "install a JDK 17 or newer (Debian: `apt-get install openjdk-17-jdk-headless`) or set JAVA_HOME."
@@ -97,11 +96,18 @@ def kafka_part(server: KafkaServer) -> Part:
         name="kafka",
         address=server.bootstrap,
         command=server.command(),
-        answers=lambda: answers(server.bootstrap),
+        answers=lambda: answers(server),
         environment=inherited(),
         ports={PORT_SETTING: server.port, CONTROLLER_SETTING: server.controller_port},
         before=lambda: prepare(server),
     )
+
+
+def answers(server: KafkaServer) -> bool:
+    """Tell whether the broker answers now, as a member of its cluster."""
+    from lakehouse.streaming import broker  # Kafka's client takes 0.15 s to import
+
+    return broker.answers(server.bootstrap)
 
 
 def prepare(server: KafkaServer) -> None:
@@ -163,7 +169,7 @@ def start(server: KafkaServer, log: Path, *, timeout: float = 60) -> subprocess.
 
 
 def _wait(server: KafkaServer, process: subprocess.Popen[bytes], log: Path, deadline: float) -> None:
-    while not answers(server.bootstrap):
+    while not answers(server):
         if process.poll() is not None:
             raise StackError(f"Kafka ended (exit {process.returncode}).", where=str(log), remedy=last_line(log))
         if time.monotonic() > deadline:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from lakehouse.settings import Settings
+from lakehouse.stack import kafka
 from lakehouse.stack.binaries import fetch_postgres
 from lakehouse.stack.environment import need_secrets
 from lakehouse.stack.errors import StackError
-from lakehouse.stack import kafka
 from lakehouse.stack.job_environment import jobs_lake
 from lakehouse.stack.kafka_jars import fetch_kafka
 from lakehouse.stack.layout import Layout, layout, make_folders

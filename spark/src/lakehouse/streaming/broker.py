@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 from lakehouse.errors import KafkaUnavailable
 
 # Milliseconds. A broker that answers does so in tens of them; one that starts takes seconds.
-BOOTSTRAP_MS, REQUEST_MS = 8_000, 8_000
+BOOTSTRAP_MS, REQUEST_MS = 5_000, 8_000
 # It tells each refused connection as an error; what that means for us is told once, by our own.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
@@ -21,7 +21,7 @@ logging.getLogger("kafka").setLevel(logging.CRITICAL)
 def administrator(bootstrap: str, *, bootstrap_ms: int = BOOTSTRAP_MS) -> Iterator[KafkaAdminClient]:
     """Hold a client for topics and offsets; whatever Kafka's client raises within leaves as KafkaUnavailable.
 
-    `bootstrap` is host:port, or several by commas. Nothing waits longer than 8 s for one answer.
+    `bootstrap` is host:port, or several by commas. No answer is waited for longer than 10 s.
     """
     try:
         client = KafkaAdminClient(
