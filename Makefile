@@ -34,7 +34,7 @@ demo: install init ## the whole pipeline on an embedded Postgres and a local fol
 	@$(BIN)/lakehouse demo
 
 .PHONY: up
-up: install init ## start Postgres, MinIO and Airflow
+up: install init ## start Postgres, MinIO, Kafka and Airflow
 	@$(BIN)/lakehouse up
 
 .PHONY: down
@@ -60,7 +60,7 @@ test: install lint ## all tests
 
 .PHONY: test-fast
 test-fast: install ## the tests that need no JVM and no stack
-	@$(BIN)/pytest -q -m "not spark and not stack and not slow"
+	@$(BIN)/pytest -q -m "not spark and not stack and not kafka and not slow"
 
 # Docker's packages, images and builds are kept in ~/.cache/lakehouse/compose; nothing is installed, nothing keeps running.
 .PHONY: test-compose

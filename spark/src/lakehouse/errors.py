@@ -75,6 +75,13 @@ class StoreUnavailable(LakehouseError):
     exit_code = 75
 
 
+class KafkaUnavailable(LakehouseError):
+    """No broker answers, or it did not take everything in the time that it was given."""
+
+    heals = True
+    exit_code = 75
+
+
 class AuditUnavailable(LakehouseError):
     """The audit database cannot be reached: no run is called a success without its row."""
 

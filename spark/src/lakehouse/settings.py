@@ -113,6 +113,11 @@ class Settings(BaseSettings):
 
     minio_port: Port = Field(default=59000, description="Native MinIO, S3.")
     minio_console_port: Port = Field(default=59001, description="Native MinIO, console.")
+    kafka_port: Port = Field(default=59092, description="Native Kafka; in containers, Kafka of profile streaming.")
+    kafka_controller_port: Port = Field(default=59093, description="Native Kafka, its own controller.")
+    kafka_bootstrap: str = Field(
+        default="", description="Brokers to begin with, host:port by commas; empty: the native one on loopback."
+    )
     airflow_port: Port = Field(default=58080, description="Native Airflow, UI and REST API.")
     minio_root_user: str = Field(default="lakehouse-root", description="MinIO administrator; jobs never use it.")
     minio_root_password: SecretStr = Field(default=SecretStr(""), description="Its password, made by `make init`.")
@@ -154,6 +159,15 @@ class Settings(BaseSettings):
             raise ValueError(f"no webhook of Discord: {problem}")
         return SecretStr(url)
 
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _brokers_have_ports(cls, value: str) -> str:
+        brokers = [each.strip() for each in value.split(",")] if value.strip() else []
+        for host, _, port in (each.rpartition(":") for each in brokers):
+            if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
+                raise ValueError("not of the form host:port, or several of it by commas")
+        return ",".join(brokers)
+
     @field_validator("airflow_url", "dashboard_url", "minio_console_url")
     @classmethod
     def _link_can_be_opened(cls, value: str) -> str:
@@ -170,6 +184,10 @@ class Settings(BaseSettings):
         """Return the URI of what lies under `parts` in a layer, such as `s3a://silver/olist/orders`."""
         root = self.lake or f"{self.path(self.state)}/lake/{{layer}}"
         return "/".join([root.format(layer=layer).rstrip("/"), *parts])
+
+    def brokers(self) -> str:
+        """Return the brokers to begin with, host:port by commas."""
+        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
 
     def need_audit_url(self) -> str:
         """Return the audit database's URL, or say which setting is missing."""

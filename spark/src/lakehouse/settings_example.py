@@ -32,7 +32,6 @@ CONTAINERS = (
     ("CLUSTER_PORT", "58081", "Containers: Spark's pages."),
     ("CLUSTER_CORES", "4", "Containers: cores that the worker hands out."),
     ("CLUSTER_MEMORY", "1g", "Containers: memory that the worker hands out, for executors' heaps."),
-    ("KAFKA_PORT", "59092", "Containers: Kafka, profile streaming."),
     ("KAFKA_UI_PORT", "58083", "Containers: Kafka's page, profile streaming."),
     ("BUILD_PIP", "/dev/null", "Containers: a pip.conf for the build alone, where packages come from a mirror."),
     ("BUILD_MAVEN", "/dev/null", "Containers: a Maven settings.xml for the build alone, where jars do."),

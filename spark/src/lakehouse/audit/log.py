@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from lakehouse.audit import alert_rows, history, overview, run_rows, table_rows, values
+from lakehouse.audit import alert_rows, history, overview, run_rows, stream_rows, table_rows, values
 from lakehouse.audit.database import Cursor, Database
 from lakehouse.audit.repair import Abandoned, repair
 from lakehouse.audit.result import TableResult
@@ -161,3 +161,25 @@ class Audit(Database):
     def alerts(self, limit: int = 20, *, pending: bool = False) -> list[history.Row]:
         """Return the newest alerts, newest first; with `pending` only those that are still to be sent."""
         return self.transact(lambda cursor: alert_rows.alerts(cursor, limit, pending=pending))
+
+    def sends_began(self, run_id: str, topic: str, topic_id: str, firsts: Mapping[int, int]) -> list[stream_rows.Sends]:
+        """Write that a run begins to send, and return what its earlier attempts sent; see `stream_rows.sends_began`."""
+        return self.transact(lambda cursor: stream_rows.sends_began(cursor, run_id, topic, topic_id, firsts))
+
+    def sends_finished(
+        self, run_id: str, topic: str, sends: Sequence[stream_rows.Sends], error: str | None = None
+    ) -> None:
+        """Write all that a run has sent, and why it ended early if it did; StateError where it never began."""
+        self.transact(lambda cursor: stream_rows.sends_finished(cursor, run_id, topic, sends, error, self.secrets))
+
+    def sends_of(self, run_id: str) -> list[history.Row]:
+        """Return a run's rows of audit.stream_sends by topic and partition; none where it sends nothing."""
+        return self.transact(lambda cursor: stream_rows.sends_of(cursor, run_id))
+
+    def write_batch(self, run_id: str, attempt: int, batch: stream_rows.StreamBatch) -> None:
+        """Write what became of a micro-batch; raises LedgerUnbalanced and writes nothing if it must."""
+        self.transact(lambda cursor: stream_rows.write_batch(cursor, run_id, attempt, batch))
+
+    def batches_of(self, run_id: str) -> list[history.Row]:
+        """Return a run's rows of audit.stream_batches in their order."""
+        return self.transact(lambda cursor: stream_rows.batches_of(cursor, run_id))

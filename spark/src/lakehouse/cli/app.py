@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lakehouse.cli import alerts, demo, history, holidays, maintain, quarantine, runs, source, specs, stack
+from lakehouse.cli import alerts, demo, history, holidays, maintain, quarantine, runs, source, specs, stack, stream
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The lakehouse platform.", pretty_exceptions_enable=False
@@ -19,3 +19,4 @@ maintain.add_to(app)
 holidays.add_to(app)
 alerts.add_to(app)
 stack.add_to(app)
+stream.add_to(app)

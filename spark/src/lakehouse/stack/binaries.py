@@ -36,7 +36,7 @@ def fetch_postgres(cache: Path, pom: Path) -> Path:
         _need_linux_amd64()
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent) as work:
-            _place(_unpack(_download(pom, Path(work))), home)
+            place_whole(_unpack(_download(pom, Path(work))), home)
     return home
 
 
@@ -64,10 +64,10 @@ def _unpack(jar: Path) -> Path:
     return target
 
 
-def _place(unpacked: Path, home: Path) -> None:
-    """Move into the cache whole; of two processes that unpack at once, one wins and both go on."""
+def place_whole(made: Path, home: Path) -> None:
+    """Move a folder into the cache whole; of two processes that make it at once, one wins and both go on."""
     try:
-        unpacked.rename(home)
+        made.rename(home)
     except OSError:
-        if not (home / "bin" / "postgres").exists():
+        if not home.exists():
             raise

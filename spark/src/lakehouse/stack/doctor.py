@@ -27,6 +27,8 @@ PORTS = {
     "postgres_port": "postgres",
     "minio_port": "minio",
     "minio_console_port": "minio",
+    "kafka_port": "kafka",
+    "kafka_controller_port": "kafka",
     "airflow_port": "airflow-api-server",
 }
 
@@ -57,7 +59,7 @@ def examine_java() -> Finding:
 
 
 def examine_maven() -> Finding:
-    """Maven, by its presence: it fetches the jars and the embedded Postgres."""
+    """Maven, by its presence: it fetches the jars, Kafka and the embedded Postgres."""
     found = shutil.which("mvn")
     return judge("Maven", found is not None, found or "none on PATH", MAVEN)
 
@@ -69,8 +71,8 @@ def examine_minio(settings: Settings) -> Finding:
     return judge("MinIO", found is not None, str(found or "neither minio nor go on PATH"), remedy)
 
 
-def examine_memory(need: float = 4.0) -> Finding:
-    """Memory that can be had now, in GiB: a driver, Airflow, MinIO and Postgres beside each other."""
+def examine_memory(need: float = 4.5) -> Finding:
+    """Memory that can be had now, in GiB: a driver, Airflow, MinIO, Kafka and Postgres beside each other."""
     line = re.search(r"^MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
     free = int(line[1]) * 1024 / GIB if line else 0.0
     remedy = f"close something: `make demo` wants 3 GiB, `make up` {need:g}."

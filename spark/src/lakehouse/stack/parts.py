@@ -7,6 +7,7 @@ from pathlib import Path
 from lakehouse.settings import Settings
 from lakehouse.stack.airflow import airflow_parts
 from lakehouse.stack.binaries import postgres_home
+from lakehouse.stack.kafka import kafka_part, native_kafka
 from lakehouse.stack.layout import Layout
 from lakehouse.stack.minio import minio_part
 from lakehouse.stack.part import Part, inherited
@@ -17,9 +18,14 @@ DATABASES = ("source", "audit", "airflow")
 
 
 def all_parts(settings: Settings, place: Layout) -> list[Part]:
-    """Return Postgres, MinIO and the four of Airflow."""
+    """Return Postgres, MinIO, Kafka and the four of Airflow."""
     server = native_postgres(settings, place)
-    return [postgres_part(server), minio_part(settings, place), *airflow_parts(settings, place, server)]
+    return [
+        postgres_part(server),
+        minio_part(settings, place),
+        kafka_part(native_kafka(settings, place)),
+        *airflow_parts(settings, place, server),
+    ]
 
 
 def postgres_part(server: PostgresServer) -> Part:

@@ -22,7 +22,10 @@ from lakehouse.stack.tools import run_tool
 
 # Postgres takes SIGTERM for "when the last client has left"; SIGINT cuts clients off.
 STOP_SIGNALS = {"postgres": "INT"}
-ORDER = ("postgres", "minio", "airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
+ORDER = (
+    *("postgres", "minio", "kafka"),
+    *("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"),
+)
 # Words of supervisord for a part that has been started and not ended.
 ACTIVE = ("STARTING", "RUNNING")
 HEAD = """\

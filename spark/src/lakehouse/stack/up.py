@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from lakehouse.settings import Settings
+from lakehouse.stack import kafka
 from lakehouse.stack.binaries import fetch_postgres
 from lakehouse.stack.environment import need_secrets
 from lakehouse.stack.errors import StackError
 from lakehouse.stack.job_environment import jobs_lake
+from lakehouse.stack.kafka_jars import fetch_kafka
 from lakehouse.stack.layout import Layout, layout, make_folders
 from lakehouse.stack.minio import fetch_minio, find_minio, need_go
 from lakehouse.stack.part import Part, write_part
@@ -55,7 +57,7 @@ def silent(_: str) -> None:
 
 
 def up(settings: Settings, say: Say = silent) -> list[PartState]:
-    """Start what does not run yet of Postgres, MinIO and Airflow; each answers when this returns.
+    """Start what does not run yet of Postgres, MinIO, Kafka and Airflow; each answers when this returns.
 
     From then on `load_settings` of this state folder takes the lake of the stack's jobs. `say` is told of each step.
     `StackError` on a missing program, a taken port or a part that does not answer,
@@ -70,6 +72,7 @@ def up(settings: Settings, say: Say = silent) -> list[PartState]:
         say("Building MinIO, once: some minutes")
     fetch_minio(cache)
     fetch_postgres(cache, pom(settings))
+    fetch_kafka(cache, kafka.pom(settings))
     parts = _bring_up(place, all_parts(settings, place), say)
     _tell_lake(place, settings)
     return parts
@@ -88,6 +91,14 @@ def start_postgres_only(settings: Settings, say: Say = silent) -> PartState:
     make_folders(place)
     fetch_postgres(settings.path(settings.cache), pom(settings))
     return _bring_up(place, [postgres_part(native_postgres(settings, place))], say)[0]
+
+
+def start_kafka_only(settings: Settings, say: Say = silent) -> PartState:
+    """Start Kafka beside whatever runs already, without its topics; errors as of `up`."""
+    place = layout(settings)
+    make_folders(place)
+    fetch_kafka(settings.path(settings.cache), kafka.pom(settings))
+    return _bring_up(place, [kafka.kafka_part(kafka.native_kafka(settings, place))], say)[0]
 
 
 def down(settings: Settings) -> list[str]:

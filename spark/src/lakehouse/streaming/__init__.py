@@ -1,0 +1,1 @@
+"""Review events through Kafka: topics, the producer, what a topic holds."""

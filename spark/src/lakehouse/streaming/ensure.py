@@ -1,0 +1,88 @@
+"""Brings Kafka's topics to what `kafka/topics.yaml` says: made, widened, altered, or left as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
+from kafka.errors import TopicAlreadyExistsError
+
+from lakehouse.errors import SpecError
+from lakehouse.streaming.broker import administrator
+from lakehouse.streaming.topics import Topic
+
+
+@dataclass(frozen=True)
+class Ensured:
+    """What was done to a topic: `created`, or `partitions added` and `config altered`; empty where nothing was."""
+
+    topic: str
+    done: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        return ", ".join(self.done) or "unchanged"
+
+
+def ensure_topics(bootstrap: str, wanted: Sequence[Topic]) -> list[Ensured]:
+    """Bring topics to what is wanted and say what was done to each; safe to do again, and by two at once.
+
+    SpecError, before anything is changed, where a topic has more partitions than wanted: Kafka takes none away.
+    KafkaUnavailable when no broker answers.
+    """
+    with administrator(bootstrap) as client:
+        found = partitions_of(client, [topic.name for topic in wanted])
+        for topic in wanted:
+            _refuse_fewer(topic, found.get(topic.name, 0))
+        return [Ensured(topic.name, _ensure(client, topic, found.get(topic.name))) for topic in wanted]
+
+
+def partitions_of(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    """Return how many partitions each topic has; those that Kafka does not know are left out."""
+    return {each["name"]: len(each["partitions"]) for each in client.describe_topics(list(names)) if each["partitions"]}
+
+
+def _refuse_fewer(topic: Topic, there: int) -> None:
+    if there > topic.partitions:
+        raise SpecError(
+            f"it has {there} partitions, and {topic.partitions} are wanted: Kafka takes none away.",
+            where=f"topic {topic.name}",
+            allowed=f"{there} or more",
+            remedy="write that number into kafka/topics.yaml, or give the topic another name.",
+        )
+
+
+def _ensure(client: KafkaAdminClient, topic: Topic, there: int | None) -> tuple[str, ...]:
+    if there is None and _create(client, topic):
+        return ("created",)
+    done = []
+    if there is not None and there < topic.partitions:
+        client.create_partitions({topic.name: topic.partitions})
+        done.append("partitions added")
+    if _alter(client, topic):
+        done.append("config altered")
+    client.wait_for_topics([topic.name])
+    return tuple(done)
+
+
+def _create(client: KafkaAdminClient, topic: Topic) -> bool:
+    """Make a topic; false where another made it in the meantime."""
+    form: dict[str, Any] = {"num_partitions": topic.partitions, "configs": topic.configuration}
+    try:
+        client.create_topics({topic.name: form}, wait_for_metadata=True)
+    except TopicAlreadyExistsError:
+        return False
+    return True
+
+
+def _alter(client: KafkaAdminClient, topic: Topic) -> bool:
+    wanted = topic.configuration
+    told = client.describe_configs([ConfigResource("TOPIC", topic.name, list(wanted))], config_filter="all")
+    found = {name: config["value"] for name, config in told["topic"][topic.name].items()}
+    differing = {name: value for name, value in wanted.items() if found.get(name) != value}
+    if differing:
+        client.alter_configs([ConfigResource("TOPIC", topic.name, differing)])
+    return bool(differing)

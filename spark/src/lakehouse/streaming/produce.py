@@ -1,0 +1,133 @@
+"""Produces review events at a pace, and hands over what was acknowledged: which offsets, of which partitions."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from lakehouse.audit.log import Audit
+from lakehouse.audit.stream_rows import Sends
+from lakehouse.errors import LakehouseError, ParameterError, StoreUnavailable
+from lakehouse.streaming.facts import TopicFacts, topic_facts
+from lakehouse.streaming.messages import Clock, Message, Mixture, messages
+from lakehouse.streaming.outcome import Outcome
+from lakehouse.streaming.reviews import Review
+from lakehouse.streaming.send import Sender, sender
+
+# Seconds. A shorter sleep costs more than the messages that could be sent in it.
+TELL_SECONDS, SHORTEST_PAUSE = 1.0, 0.001
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to produce: `count` messages at `rate` a second (0: as fast as they go), and trouble by share and seed.
+
+    A message has `patience` seconds to be acknowledged. `log` is a file for a line of JSON a message.
+    """
+
+    run_id: str
+    topic: str
+    count: int
+    rate: float = 0
+    trouble_share: float = 0
+    seed: int = 42
+    patience: float = 60
+    log: Path | None = None
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What was acknowledged, by partition and by kind of message, and what the broker refused; within `seconds`."""
+
+    run_id: str
+    topic: str
+    topic_id: str
+    partitions: list[Sends]
+    kinds: Counter[str]
+    seconds: float
+
+    @property
+    def acknowledged(self) -> int:
+        """Return how many messages the broker has."""
+        return sum(each.acknowledged for each in self.partitions)
+
+    @property
+    def refused(self) -> int:
+        """Return how many messages the broker did not want."""
+        return sum(each.refused for each in self.partitions)
+
+
+def produce(
+    bootstrap: str,
+    audit: Audit,
+    reviews: Sequence[Review],
+    request: Request,
+    tell: Callable[[int], None] = lambda acknowledged: None,
+) -> Produced:
+    """Send `count` messages and return once each is acknowledged or refused; `tell` hears once a second how many are.
+
+    The offsets are in audit.stream_sends from the start, with their ends once this returns or fails. ParameterError for
+    an unknown topic, KafkaUnavailable when a message was not acknowledged in time: what was stays counted.
+    """
+    if not reviews:
+        raise ParameterError("there is no review to send.", remedy="put a file with reviews into raw/.")
+    facts = topic_facts(bootstrap, request.topic)
+    began = time.monotonic()
+    mixture = Mixture(request.trouble_share, request.seed, facts.max_message_bytes)
+    with (
+        _opened(request.log) as log,
+        _handed_over(audit, request.run_id, facts, log) as outcome,
+        sender(bootstrap, facts, outcome, request.patience) as sending,
+    ):
+        _pace(sending, messages(reviews, mixture, Clock()), request, tell)
+    seconds = time.monotonic() - began
+    return Produced(request.run_id, facts.topic, facts.topic_id, outcome.sends(), outcome.kinds, seconds)
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[TextIO | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        with path.open("w", encoding="utf-8", buffering=1 << 16) as file:
+            yield file
+    except OSError as error:
+        raise StoreUnavailable(f"cannot be written: {error.strerror}.", where=str(path)) from error
+
+
+@contextmanager
+def _handed_over(audit: Audit, run_id: str, facts: TopicFacts, log: TextIO | None) -> Iterator[Outcome]:
+    """Hold the rows of what is sent: they say so from the start, and at the end how it ended."""
+    outcome = Outcome({each.partition: each.latest for each in facts.partitions}, log)
+    earlier = audit.sends_began(run_id, facts.topic, facts.topic_id, outcome.first_offsets)
+
+    def all_sends() -> list[Sends]:
+        return [before + now for before, now in zip(earlier, outcome.sends(), strict=True)]
+
+    try:
+        yield outcome
+    except BaseException as error:
+        told = str(error) if isinstance(error, LakehouseError) else repr(error)
+        audit.sends_finished(run_id, facts.topic, all_sends(), told)
+        raise
+    audit.sends_finished(run_id, facts.topic, all_sends())
+
+
+def _pace(sending: Sender, stream: Iterator[Message], request: Request, tell: Callable[[int], None]) -> None:
+    """Send each message when its time has come: where the broker was away, what is late goes at once."""
+    began = told = time.monotonic()
+    for number in range(request.count):
+        due = began + number / request.rate if request.rate else 0.0
+        if (early := due - time.monotonic()) > SHORTEST_PAUSE:
+            time.sleep(early)
+        sending.send(next(stream))
+        if time.monotonic() - told > TELL_SECONDS:
+            told = time.monotonic()
+            sending.settle()
+            tell(sending.outcome.acknowledged.total())
