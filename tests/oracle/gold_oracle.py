@@ -120,6 +120,8 @@ GOLD = {
     "fact_orders": ("order_id",),
     "fact_payments": ("order_id", "payment_sequential"),
     "fact_reviews": ("review_id", "order_id"),
+    "feature_customer_purchases": ("customer_unique_id",),
+    "feature_rfm_fifths": ("measure", "fifth"),
     "feature_customer_rfm": ("customer_unique_id",),
     "feature_product_performance": ("product_id",),
     "feature_seller_reliability": ("seller_id",),

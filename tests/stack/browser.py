@@ -129,7 +129,7 @@ def check_ledger(settings: Settings, run: str, lines: list[str]) -> None:
     assert sorted([name, *rest[:-1]] for name, _, *rest in shown) == sorted(
         [name, *(f"{figure:,}" for figure in rest)] for name, *rest in figures
     )
-    assert len(figures) == 30
+    assert len(figures) == 32
 
 
 def check_pictures(pictures: list[dict[str, Any]]) -> None:

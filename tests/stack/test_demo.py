@@ -87,7 +87,7 @@ def first(home: Home) -> str:
 
 def test_the_demo_fills_every_table_and_says_where_they_are(home, first):
     versions = home.versions()
-    assert len([name for name in versions if name.startswith("gold/")]) == 12
+    assert len([name for name in versions if name.startswith("gold/")]) == 14
     for name, version in versions.items():
         layer, _, table = name.split("/")
         if layer == "gold":

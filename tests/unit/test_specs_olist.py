@@ -15,7 +15,12 @@ from lakehouse.specs import Catalog, Full, Incremental, Layer, Scd2, Silver, loa
 
 OLIST = Path(__file__).parents[2] / "spark" / "pipelines" / "olist"
 FACTS = {"fact_sales", "fact_orders", "fact_payments", "fact_reviews"}
-FEATURES = {"feature_product_performance", "feature_seller_reliability"}
+FEATURES = {
+    "feature_customer_purchases",
+    "feature_customer_rfm",
+    "feature_product_performance",
+    "feature_seller_reliability",
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +39,14 @@ def test_the_tables_and_their_kinds(catalog: Catalog) -> None:
     assert names(catalog, Silver) == {*sources.split(), "product_category_name_translation"}
     assert names(catalog, Scd2) == {"dim_customers", "dim_products", "dim_sellers"}
     assert names(catalog, Incremental) == FACTS | FEATURES
-    assert names(catalog, Full) == {"dim_location", "dim_date", "feature_customer_rfm"}
+    assert names(catalog, Full) == {"dim_location", "dim_date", "feature_rfm_fifths"}
 
 
 def test_each_table_stands_after_what_it_reads(catalog: Catalog) -> None:
     """Read from the texts themselves: FROM and JOIN, parents, references, dimensions."""
     place = {table.full_name: n for n, table in enumerate([*catalog.layer(Layer.SILVER), *catalog.layer(Layer.GOLD)])}
     silver = {table.name for table in catalog.layer(Layer.SILVER)}
-    assert len(place) == 21
+    assert len(place) == 23
     for full, position in place.items():
         _, layer, name = full.split(".")
         text = (OLIST / layer / f"{name}.odcs.yaml").read_text("utf-8")
@@ -133,7 +138,7 @@ def test_money_says_its_currency(catalog: Catalog) -> None:
         for column in table.columns
         if re.search("price|value|revenue|monetary|freight", column.name)
     }
-    assert len(money) == 15
+    assert len(money) == 16
     wrong = {name for name, (type_, said) in money.items() if not said or not re.match(r"decimal\(\d\d,2\)", type_)}
     assert wrong == set()
 

@@ -138,7 +138,7 @@ def test_a_link_to_nowhere_is_one_problem(tmp_path: Path) -> None:
     (tmp_path / "olist/silver/gone.odcs.yaml").symlink_to(tmp_path / "nowhere")
     catalog = load_catalog(tmp_path / "olist")
     assert [problem.message for problem in catalog.problems] == ["cannot be read: No such file or directory."]
-    assert len(catalog.tables) == 21
+    assert len(catalog.tables) == 23
 
 
 @pytest.mark.parametrize(

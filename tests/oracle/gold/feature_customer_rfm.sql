@@ -17,7 +17,7 @@ below AS (
         *,
         count(*) OVER (ORDER BY CAST(last_purchase AS DATE)) - count(*) OVER (PARTITION BY CAST(last_purchase AS DATE)) AS r,
         count(*) OVER (ORDER BY frequency) - count(*) OVER (PARTITION BY frequency) AS f,
-        count(*) OVER (ORDER BY monetary) - count(*) OVER (PARTITION BY monetary) AS m,
+        count(*) OVER (ORDER BY floor(monetary)) - count(*) OVER (PARTITION BY floor(monetary)) AS m,
         count(*) OVER () AS everybody
     FROM person
 )

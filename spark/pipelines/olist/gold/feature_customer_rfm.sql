@@ -1,26 +1,39 @@
 -- Recency is the day of the last purchase: a number of days up to now would be another one for everybody each day.
 -- A score is the fifth of all customers in which a value begins; equal values have equal scores.
-WITH sold AS (
-    SELECT customer_unique_id, order_purchase_timestamp, items_value + freight_value AS spent
-    FROM fact_orders
-    WHERE customer_unique_id IS NOT NULL AND order_status NOT IN ('canceled', 'unavailable')
-),
-bought AS (
+WITH fifths AS (
     SELECT
-        customer_unique_id,
-        max(order_purchase_timestamp) AS last_purchase,
-        CAST(count(*) AS INT) AS frequency,
-        CAST(sum(spent) AS DECIMAL(14, 2)) AS monetary
-    FROM sold
-    GROUP BY customer_unique_id
+        max(CASE WHEN measure = 'recency' AND fifth = 2 THEN above END) AS r2,
+        max(CASE WHEN measure = 'recency' AND fifth = 3 THEN above END) AS r3,
+        max(CASE WHEN measure = 'recency' AND fifth = 4 THEN above END) AS r4,
+        max(CASE WHEN measure = 'recency' AND fifth = 5 THEN above END) AS r5,
+        max(CASE WHEN measure = 'frequency' AND fifth = 2 THEN above END) AS f2,
+        max(CASE WHEN measure = 'frequency' AND fifth = 3 THEN above END) AS f3,
+        max(CASE WHEN measure = 'frequency' AND fifth = 4 THEN above END) AS f4,
+        max(CASE WHEN measure = 'frequency' AND fifth = 5 THEN above END) AS f5,
+        max(CASE WHEN measure = 'monetary' AND fifth = 2 THEN above END) AS m2,
+        max(CASE WHEN measure = 'monetary' AND fifth = 3 THEN above END) AS m3,
+        max(CASE WHEN measure = 'monetary' AND fifth = 4 THEN above END) AS m4,
+        max(CASE WHEN measure = 'monetary' AND fifth = 5 THEN above END) AS m5
+    FROM feature_rfm_fifths
+),
+valued AS (
+    SELECT
+        *,
+        CAST(unix_date(CAST(last_purchase AS DATE)) AS BIGINT) AS r,
+        CAST(frequency AS BIGINT) AS f,
+        CAST(floor(monetary) AS BIGINT) AS m
+    FROM feature_customer_purchases
 ),
 scored AS (
     SELECT
-        bought.*,
-        CAST(1 + (5 * CAST(rank() OVER (ORDER BY CAST(last_purchase AS DATE)) - 1 AS BIGINT)) DIV count(*) OVER () AS TINYINT) AS r_score,
-        CAST(1 + (5 * CAST(rank() OVER (ORDER BY frequency) - 1 AS BIGINT)) DIV count(*) OVER () AS TINYINT) AS f_score,
-        CAST(1 + (5 * CAST(rank() OVER (ORDER BY monetary) - 1 AS BIGINT)) DIV count(*) OVER () AS TINYINT) AS m_score
-    FROM bought
+        customer_unique_id,
+        last_purchase,
+        frequency,
+        monetary,
+        CAST(1 + IF(r > r2, 1, 0) + IF(r > r3, 1, 0) + IF(r > r4, 1, 0) + IF(r > r5, 1, 0) AS TINYINT) AS r_score,
+        CAST(1 + IF(f > f2, 1, 0) + IF(f > f3, 1, 0) + IF(f > f4, 1, 0) + IF(f > f5, 1, 0) AS TINYINT) AS f_score,
+        CAST(1 + IF(m > m2, 1, 0) + IF(m > m3, 1, 0) + IF(m > m4, 1, 0) + IF(m > m5, 1, 0) AS TINYINT) AS m_score
+    FROM valued CROSS JOIN fifths
 )
 SELECT
     customer_unique_id,

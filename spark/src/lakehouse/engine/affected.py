@@ -49,6 +49,6 @@ def restricted(work: Work, block: Incremental, affected: DataFrame) -> dict[str,
         if source.through is not None:
             named = views[source.through].select(source.column).distinct()
             views[name] = work.read(name).join(F.broadcast(named), source.column, "left_semi")
-    for name in block.reads:
+    for name in block.read_whole:
         views[name] = work.read(name)
     return views

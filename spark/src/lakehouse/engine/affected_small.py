@@ -126,6 +126,6 @@ def rows_of_keys(inputs: Inputs, block: Incremental, keys: pa.Array) -> dict[str
         if source.through is not None:
             named = distinct(views[source.through].column(source.column))
             views[name] = inputs.rows(name, {source.column: named})
-    for name in block.reads:
+    for name in block.read_whole:
         views[name] = inputs.rows(name)
     return views

@@ -51,11 +51,13 @@ class Work:
     def whole(self) -> bool:
         """Whether the table is computed from all of its inputs.
 
-        The first time, by order, when its SQL or its columns changed, or those of an input.
+        The first time, by order, when its SQL or its columns changed, or those of an input, or rows that all depend on.
         """
         if self.before is None or self.context.options.full_refresh or self.reshaped:
             return True
-        return self.before.definition != self.now.definition or self._inputs_redefined
+        if self.before.definition != self.now.definition or self._inputs_redefined:
+            return True
+        return any(self.changed(name) for name in getattr(self.table.block, "whole_by", []))
 
     @cached_property
     def reshaped(self) -> bool:
@@ -123,7 +125,7 @@ class Work:
             return made.unionByName(unknown_member(self.table, made))
         if not isinstance(block, Incremental):
             raise SpecError("no Gold table.", where=self.table.full_name)
-        rows = self.sql({name: self.read(name) for name in dict.fromkeys([*block.inputs, *block.reads])})
+        rows = self.sql({name: self.read(name) for name in dict.fromkeys([*block.inputs, *block.read_whole])})
         for lookup in block.lookups:
             rows = resolve(rows, lookup, self.read(lookup.dimension), small=False)
         return rows

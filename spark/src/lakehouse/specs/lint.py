@@ -64,8 +64,9 @@ def _anchor(table: Table, name: str) -> str:
             places |= {each.table: f":block.references.{index}" for index, each in enumerate(references)}
         case Scd2():
             places = {name: ":block.changes_of"}
-        case Incremental(lookups=lookups, inputs=inputs):
-            places = {each.dimension: f":block.lookups.{index}" for index, each in enumerate(lookups)}
+        case Incremental(lookups=lookups, inputs=inputs, whole_by=whole_by):
+            places = dict.fromkeys(whole_by, ":block.whole_by")
+            places |= {each.dimension: f":block.lookups.{index}" for index, each in enumerate(lookups)}
             places |= {each: f":block.inputs.{each}" for each in inputs}
         case _:
             places = {name: ":block.inputs"}

@@ -163,7 +163,13 @@ class Incremental(_Strict):
     rebuild_by: Name = Field(description="Output column that says which rows are made anew together.")
     inputs: dict[Name, Input] = Field(min_length=1)
     reads: list[Name] = Field(default_factory=list, description="Tables read whole, whose changes rebuild nothing.")
+    whole_by: list[Name] = Field(default_factory=list, description="Tables read whole, whose changes rebuild all rows.")
     lookups: list[Lookup] = Field(default_factory=list)
+
+    @property
+    def read_whole(self) -> list[str]:
+        """Return the tables that the SQL reads whole, whatever keys are rebuilt."""
+        return [*self.reads, *self.whole_by]
 
 
 class Full(_Strict):
@@ -282,7 +288,7 @@ class Table:
                 return (self.block.changes_of,)
             case Incremental():
                 dimensions = [lookup.dimension for lookup in self.block.lookups]
-                return _distinct([*self.block.inputs, *self.block.reads, *dimensions])
+                return _distinct([*self.block.inputs, *self.block.read_whole, *dimensions])
             case Full():
                 return _distinct(self.block.inputs)
 
