@@ -36,7 +36,13 @@ def settings(tmp_path, monkeypatch) -> Settings:
     for name in [name for name in os.environ if name.startswith("LAKEHOUSE_")]:
         monkeypatch.delenv(name)
     init(tmp_path / ".env")
-    ports = {f: free_port() for f in ("postgres_port", "minio_port", "minio_console_port", "airflow_port")}
+    ports = {
+        f: free_port()
+        for f in (
+            *("postgres_port", "minio_port", "minio_console_port"),
+            *("kafka_port", "kafka_controller_port", "airflow_port"),
+        )
+    }
     return Settings(_env_file=tmp_path / ".env", home=tmp_path, cache=tmp_path / "cache", **ports)
 
 
