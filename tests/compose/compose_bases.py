@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from compose_engine import Engine, mirror, run
 
 HERE = Path(__file__).parent / "bases"
+BROKER = HERE.parents[2] / "kafka" / "pom.xml"
 LABEL = "io.lakehouse.stand-in"
 PULL_SECONDS = 120
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
@@ -50,7 +51,7 @@ def provide(engine: Engine, tags: Mapping[str, str], minio: Callable[[], Path], 
 
 def _digest(base: Base) -> str:
     parts = sorted(path for path in (HERE / base.name).iterdir())
-    return hashlib.sha256(b"".join(path.read_bytes() for path in [Path(__file__), *parts])).hexdigest()[:16]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in [Path(__file__), BROKER, *parts])).hexdigest()[:16]
 
 
 def _stands(engine: Engine, base: Base) -> bool:
@@ -94,9 +95,8 @@ def _postgres(engine: Engine, context: Path) -> None:
 
 
 def _kafka(engine: Engine, context: Path) -> None:
-    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-    options = ["-DincludeScope=runtime", f"-DoutputDirectory={context}/jars"]
-    run(["mvn", "-B", "-q", "-f", str(context / "pom.xml"), goal, *options], engine.environment)
+    goal = ["dependency:copy-dependencies@broker", f"-Dbroker.to={context}/jars"]
+    run(["mvn", "-B", "-q", "-f", str(BROKER), *goal], engine.environment)
 
 
 def _bootstrap(engine: Engine, context: Path, release: str, packages: str, *more: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from lakehouse.audit.lease import hold
 from lakehouse.audit.log import Audit
 from lakehouse.audit.result import Ledger, RuleResult, TableResult
+from lakehouse.audit.stream_rows import OffsetRange, Sends, StreamBatch
 from lakehouse.publish.manifest import Manifest
 
 pytestmark = pytest.mark.postgres
@@ -56,7 +57,7 @@ def answer(ask, database):
 def test_every_query_is_tested_and_described():
     readme = (QUERIES.parent / "README.md").read_text()
     tested = Path(__file__).read_text()
-    assert len(NAMES) == 8
+    assert len(NAMES) == 9
     for name in NAMES:
         assert f"`{name}.sql`" in readme
         assert f'answer("{name}")' in tested
@@ -105,6 +106,19 @@ def test_who_holds_a_lease(day, answer, audit_url):
     with hold(audit_url, ["olist"], "r4", 2):
         assert [row[:3] for row in answer("who_holds_a_lease")] == [("olist", "r4", 2)]
     assert answer("who_holds_a_lease") == []
+
+
+def test_stream_of_a_run(day, answer):
+    assert answer("stream_of_a_run") == []
+    day.sends_began("r2", "reviews", "id", {0: 100, 1: 0})
+    day.sends_finished("r2", "reviews", [Sends(0, 100, 108, 7, 1), Sends(1, 0, 5, 5)])
+    for number, (first, end) in enumerate([(100, 103), (103, 106)]):
+        taken = [OffsetRange(0, first, end)]
+        day.write_batch("r2", 1, StreamBatch(number, "t", SEEN_TO, SEEN_TO, taken, Ledger(3, 3)))
+    assert answer("stream_of_a_run") == [
+        ("r2", "reviews", 0, 100, 108, 7, 1, 2, 106, 2, True, None),
+        ("r2", "reviews", 1, 0, 5, 5, 0, 0, None, 5, True, None),
+    ]
 
 
 def test_publications_count_what_changed_against_the_one_before(day, answer):

@@ -26,7 +26,7 @@ from lakehouse.stack.ports import free_port
 from lakehouse.stack.up import down
 
 ROOT = Path(__file__).parents[2]
-PORTS = ("postgres_port", "minio_port", "minio_console_port", "airflow_port")
+PORTS = tuple(name for name in Settings.model_fields if name.endswith("_port") and name != "spark_driver_port")
 
 
 @pytest.fixture(scope="module")

@@ -91,8 +91,7 @@ def test_every_variable_stands_in_env_example_with_the_same_default():
 def test_images_have_full_versions_equal_to_those_of_the_native_parts():
     pom = ROOT / "spark" / "pom.xml"
     assert tag("postgres") == f"postgres:{pom_property(pom, 'postgres.version').removesuffix('.0')}"
-    stand_in = (ROOT / "tests" / "compose" / "bases" / "kafka" / "pom.xml").read_text()
-    assert f"<artifactId>kafka_2.13</artifactId><version>{tag('kafka').rpartition(':')[2]}</version>" in stand_in
+    assert tag("kafka") == f"apache/kafka:{pom_property(ROOT / 'kafka' / 'pom.xml', 'kafka.version')}"
     for service in ("postgres", "minio", "kafka", "kafka-ui"):
         assert re.search(r":(v?\d+\.\d+(\.\d+)?|RELEASE\.[\dTZ-]+)$", tag(service)), service
     base = FILE["x-build"]["args"]["PYTHON_IMAGE"]
@@ -144,6 +143,13 @@ def test_a_container_has_no_root_no_capability_and_a_limit(name):
 def test_what_lasts_is_restarted_and_asked_for_its_health(name):
     assert SERVICES[name]["restart"] == "unless-stopped"
     assert SERVICES[name]["healthcheck"]["test"]
+
+
+def test_jobs_find_kafka_where_its_profile_starts_it():
+    listeners = dict(
+        each.split("://") for each in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
+    )
+    assert SERVICES["airflow-scheduler"]["environment"]["LAKEHOUSE_KAFKA_BOOTSTRAP"] == listeners["PLATFORM"]
 
 
 def test_nothing_starts_before_what_it_needs():

@@ -36,7 +36,8 @@ def settings(tmp_path, monkeypatch) -> Settings:
     for name in [name for name in os.environ if name.startswith("LAKEHOUSE_")]:
         monkeypatch.delenv(name)
     init(tmp_path / ".env")
-    ports = {f: free_port() for f in ("postgres_port", "minio_port", "minio_console_port", "airflow_port")}
+    names = ("postgres_port", "minio_port", "minio_console_port", "kafka_port", "kafka_controller_port", "airflow_port")
+    ports = {name: free_port() for name in names}
     return Settings(_env_file=tmp_path / ".env", home=tmp_path, cache=tmp_path / "cache", **ports)
 
 

@@ -103,6 +103,8 @@ def test_a_port_changed_in_one_place_moves_the_urls_with_it(tmp_path):
     [
         ("LAKEHOUSE_MINIO_PORT", "99999"),
         ("LAKEHOUSE_MINIO_PORT", ""),
+        ("LAKEHOUSE_KAFKA_BOOTSTRAP", "localhost"),
+        ("LAKEHOUSE_KAFKA_BOOTSTRAP", "a:9092,b:port"),
         ("LAKEHOUSE_SPARK_UI", "Falsch"),
         ("LAKEHOUSE_LAKE", "s3a://bronze"),
         ("LAKEHOUSE_AUDIT_URL", "postgresql://u:changeme@h/d"),

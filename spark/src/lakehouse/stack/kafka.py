@@ -28,6 +28,7 @@ JDK = "install a JDK 17 or newer (Debian: `apt-get install openjdk-17-jdk-headle
 JVM = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC")
 LOGGING = Path(__file__).with_name("kafka.log4j2.properties").as_uri()
 # A message that is acknowledged is in the system's page cache: it outlives the broker, not the machine.
+# A killed broker is taken for alive until its session ends, and is not let in again before: by default 9 s.
 # By default the cleaner takes 128 MB of the heap, and consumer groups make 50 partitions.
 PROPERTIES = """\
 process.roles=broker,controller
@@ -39,6 +40,8 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={logs}
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 default.replication.factor=1
 offsets.topic.replication.factor=1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ class Produced:
     topic: str
     topic_id: str
     partitions: list[Sends]
-    kinds: Counter[str]
+    kinds: dict[str, int]
     seconds: float
 
     @property
@@ -86,7 +85,7 @@ def produce(
     ):
         _pace(sending, messages(reviews, mixture, Clock()), request, tell)
     seconds = time.monotonic() - began
-    return Produced(request.run_id, facts.topic, facts.topic_id, outcome.sends(), outcome.kinds, seconds)
+    return Produced(request.run_id, facts.topic, facts.topic_id, outcome.sends(), dict(outcome.kinds), seconds)
 
 
 @contextmanager
