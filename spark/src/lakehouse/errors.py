@@ -82,6 +82,21 @@ class KafkaUnavailable(LakehouseError):
     exit_code = 75
 
 
+class OffsetsLost(LakehouseError):
+    """Events of a topic are gone before they were read; nothing after them is read until that is accepted."""
+
+
+class TopicChanged(LakehouseError):
+    """A topic is not the one that was read before: it was made anew, or has lost its end."""
+
+
+class StreamStalled(LakehouseError):
+    """A bounded run of a stream has not come to its end, and nothing moves any more."""
+
+    heals = True
+    exit_code = 75
+
+
 class AuditUnavailable(LakehouseError):
     """The audit database cannot be reached: no run is called a success without its row."""
 

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,6 +47,11 @@ class Snapshot:
     def rows(self) -> int:
         """Return how many rows the table has, by its log."""
         return sum(rows_of(add) for add in self.files)
+
+    def newest(self, name: str) -> datetime | None:
+        """Return a moment that no value of a column comes after, by the files' statistics; None: there is no file."""
+        bounds = [json.loads(add["stats"])["maxValues"].get(name) for add in self.files]
+        return max((datetime.fromisoformat(bound) for bound in bounds if bound is not None), default=None)
 
     def fits(self, rows: int, columns: Sequence[str] | None = None) -> bool:
         """Whether the driver takes the whole table, or these columns: at most this many rows, and 24 MiB of files."""

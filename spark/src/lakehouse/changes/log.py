@@ -62,6 +62,20 @@ def active_files(place: Place, version: int) -> list[Action]:
     return list(files.values())
 
 
+def transactions(place: Place, version: int) -> dict[str, int]:
+    """Return the newest number of every application that has committed up to a version."""
+    numbers = [number for number in checkpoints(place) if number <= version]
+    start, found = numbers[-1] if numbers else -1, {}
+    if numbers:
+        with place.open_file(f"_delta_log/{start:020d}.checkpoint.parquet") as source:
+            rows = pq.read_table(source, columns=["txn"]).column("txn").to_pylist()
+        found = {row["appId"]: int(row["version"]) for row in rows if row is not None and row.get("appId")}
+    for number in range(start + 1, version + 1):
+        marks = [action["txn"] for action in read_entry(place, number) if "txn" in action]
+        found |= {mark["appId"]: int(mark["version"]) for mark in marks}
+    return found
+
+
 def create_entry(place: Place, version: int, actions: Iterable[Action]) -> None:
     """Write a version's log entry; raises StateError, with nothing written, where another writer has made it first."""
     lines = "\n".join(json.dumps(action, separators=(",", ":"), ensure_ascii=False) for action in actions)

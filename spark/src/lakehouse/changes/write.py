@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,15 @@ _CHECKPOINT_EVERY = 10
 
 @dataclass(frozen=True)
 class Commit:
-    """What a commit says of itself: an application makes each number once, and a note."""
+    """What a commit says of itself: an application makes each number once, and a note.
+
+    `beside`: numbers of other applications that the commit moves too.
+    """
 
     application: str
     number: int
     note: str = ""
+    beside: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,11 @@ def commit_change(snapshot: Snapshot, change: Change, commit: Commit) -> int:
         actions += _replaced(snapshot, replaced, now)
         actions.append(_feed(snapshot, change))
     info = _info(snapshot, change, commit, now)
-    mark = {"txn": {"appId": commit.application, "version": commit.number, "lastUpdated": now}}
+    numbers = {commit.application: commit.number, **commit.beside}
+    marks = [{"txn": {"appId": name, "version": number, "lastUpdated": now}} for name, number in numbers.items()]
     defined = definition(schema) if snapshot.version < 0 else []
     version = snapshot.version + 1
-    create_entry(place, version, [info, *defined, mark, *actions])
+    create_entry(place, version, [info, *defined, *marks, *actions])
     if version % _CHECKPOINT_EVERY == 0:
         _checkpoint(snapshot)
     return version

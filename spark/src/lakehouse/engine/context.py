@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -52,9 +53,17 @@ class Options:
         return self.full_refresh or self.window_from is not None or self.window_to is not None
 
 
+def told_by(result: TableResult) -> dict[str, Any]:
+    """Return what a commit's note says of a table's work."""
+    return {"result": json.loads(result.as_json())}
+
+
 @dataclass
 class Context:
-    """The surroundings of one table's work; `guard` raises LeaseLost when this attempt may no longer commit."""
+    """The surroundings of one table's work; `guard` raises LeaseLost when this attempt may no longer commit.
+
+    `told` makes what a commit's note says of its result.
+    """
 
     open_session: Callable[[], SparkSession]
     settings: Settings
@@ -64,6 +73,7 @@ class Context:
     guard: Callable[[], None]
     options: Options = Options()
     attempt: int = 1
+    told: Callable[[TableResult], Mapping[str, Any]] = told_by
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     phases: dict[str, float] = field(default_factory=dict)
     _session: SparkSession | None = None
@@ -139,7 +149,7 @@ class Context:
     def commit(self, application: str, number: int, result: TableResult) -> Commit:
         """Return the commit's identity and its note, after asking whether this attempt may still commit."""
         self.guard()
-        note = {"run_id": self.run_id, "attempt": self.attempt, "result": json.loads(result.as_json())}
+        note = {"run_id": self.run_id, "attempt": self.attempt, **self.told(result)}
         return Commit(application, number, json.dumps(note, separators=(",", ":")))
 
     def skipped(self, table: Table, layer: str, note: str) -> TableResult:

@@ -56,6 +56,11 @@ def judgements(batch: DataFrame, table: Table, block: Silver) -> list[Judgement]
     if block.on_null_watermark == "quarantine" and f"{block.watermark}_required" not in {each.name for each in rules}:
         stamped = F.col(RAW + block.watermark).isNotNull()
         rules.append(rule(f"{block.watermark}_required", block.watermark, "error", stamped))
+    if block.stream is not None:
+        # A source is read up to its own clock; an event from the future would stand above all that come after it.
+        moment = F.col(block.watermark)
+        passes = moment.isNull() | (moment <= F.col("_ingested_at") + F.expr("INTERVAL 1 DAY"))
+        rules.append(rule(f"{block.watermark}_in_the_future", block.watermark, "error", passes))
     return rules
 
 

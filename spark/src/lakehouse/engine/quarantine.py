@@ -19,6 +19,7 @@ from lakehouse.engine.judge import Judgement, reasons
 from lakehouse.engine.shape import RAW
 from lakehouse.engine.text_rows import as_source_has_them
 from lakehouse.streaming.events import STREAMED
+from lakehouse.streaming.rows import IDENTITY
 
 HELD, RELEASED = "quarantined", "released"
 FINGERPRINT = "_fingerprint"
@@ -50,11 +51,14 @@ def rejection(
     """Return the columns of the quarantine table as expressions over a judged row with these columns."""
     raw = [name for name in columns if name.startswith(RAW)]
     payload = F.to_json(F.struct(*[F.col(name).alias(name.removeprefix(RAW)) for name in raw]), _JSON)
+    fingerprint = F.md5(payload.cast("binary"))
+    if IDENTITY in columns:
+        fingerprint = F.coalesce(F.col(IDENTITY), fingerprint)
     has_key = F.lit(True)
     for name in key:
         has_key = has_key & F.col(RAW + name).isNotNull()
     return {
-        "fingerprint": F.md5(payload.cast("binary")),
+        "fingerprint": fingerprint,
         "key": F.when(has_key, key_of(key)),
         "payload": payload,
         "reasons": reasons(rules, columns),

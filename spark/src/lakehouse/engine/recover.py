@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 from lakehouse.audit.log import Audit
 from lakehouse.audit.result import Ledger
+from lakehouse.audit.stream_rows import OffsetRange, StreamBatch
 from lakehouse.lake import Lake
-from lakehouse.lake.notes import last_note
+from lakehouse.lake.notes import Note, last_note
 
 
 def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -> bool:
@@ -24,9 +27,24 @@ def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -
     made_up = Ledger(rows_in=written, inserted=note.inserted, updated=note.updated, deleted=note.deleted)
     result = replace(
         note.result.with_ledger(note.result.ledger if known else made_up),
-        rows_out=written,
         version_written=note.version,
         note="" if known else "from the commit alone: rows that were not written are not counted",
     )
     audit.record_found(note.run_id, note.attempt, result, note.committed_at, found_by)
+    if note.batch is not None:
+        audit.write_batch(note.run_id, note.attempt, _micro_batch(note, note.batch))
     return True
+
+
+def _micro_batch(note: Note, told: dict[str, Any]) -> StreamBatch:
+    """Return a stream's micro-batch from its commit; how long its events waited is not known any more."""
+    return StreamBatch(
+        batch=told["batch"],
+        table=note.result.table,
+        started_at=datetime.fromisoformat(told["started_at"]),
+        ended_at=note.committed_at,
+        offsets=[OffsetRange(*each) for each in told["offsets"]],
+        ledger=Ledger(**told["ledger"]),
+        version_events=told["version_events"],
+        version_written=note.version,
+    )

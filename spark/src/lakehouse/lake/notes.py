@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from lakehouse.audit.result import TableResult
 from lakehouse.lake.tables import Lake
@@ -12,7 +13,10 @@ from lakehouse.lake.tables import Lake
 
 @dataclass(frozen=True)
 class Note:
-    """A commit of ours: `result` as it was known before the commit, counts as Delta counted them."""
+    """A commit of ours: `result` as it was known before the commit, counts as Delta counted them.
+
+    `batch`: what a stream's commit says of its micro-batch; `result` is then that of its run so far.
+    """
 
     version: int
     committed_at: datetime
@@ -22,6 +26,7 @@ class Note:
     inserted: int
     updated: int
     deleted: int
+    batch: dict[str, Any] | None = None
 
 
 def last_note(lake: Lake, uri: str) -> Note | None:
@@ -44,4 +49,5 @@ def last_note(lake: Lake, uri: str) -> Note | None:
         inserted=int(inserted),
         updated=int(metrics.get("numTargetRowsUpdated", 0)),
         deleted=int(metrics.get("numTargetRowsDeleted", 0)),
+        batch=told.get("batch"),
     )

@@ -20,6 +20,8 @@ from lakehouse.specs.model import RESCUED, Stream
 from lakehouse.streaming.parse import Message, Parser, Read
 
 UNREADABLE = "unreadable"
+# By it a row's event is told from others in the quarantine, in whatever types the row is judged.
+IDENTITY = "_identity"
 _TIMESTAMP = pa.timestamp("us", "UTC")
 _REASON = pa.struct([(name, pa.string()) for name in ("rule", "column", "value", "severity")])
 _ORIGIN = pa.struct([("source", pa.string()), ("run_id", pa.string()), ("ingested_at", _TIMESTAMP)])
@@ -56,7 +58,7 @@ def bronze_schema(table: Table) -> pa.Schema:
     """Return the columns of rows made from events: every value as text."""
     texts = [(column.name, pa.string()) for column in table.columns]
     place = [("_op", pa.string()), ("_run_id", pa.string()), ("_ingested_at", _TIMESTAMP), ("_source", pa.string())]
-    return pa.schema([*texts, (RESCUED, pa.string()), *place])
+    return pa.schema([*texts, (RESCUED, pa.string()), (IDENTITY, pa.string()), *place])
 
 
 def as_rows(events: pa.Table, table: Table, stream: Stream, watermark: str, occasion: Occasion) -> Rows:
@@ -77,7 +79,7 @@ def as_rows(events: pa.Table, table: Table, stream: Stream, watermark: str, occa
     dead = [number for number, fine in enumerate(good) if not fine]
     return Rows(
         rows=_bronze(wanted.filter(pa.array(good, pa.bool_())), [each for each in read if not each.reasons], table),
-        dead=_dead_letters(wanted.take(dead), [read[number] for number in dead], table, occasion),
+        dead=_dead_letters(wanted.take(pa.array(dead, pa.int64())), [read[number] for number in dead], table, occasion),
         ignored=events.num_rows - wanted.num_rows,
         unknown=Counter(name for each in read for name in each.unknown),
         failed=Counter((reason.rule, reason.column) for each in read for reason in each.reasons),
@@ -93,6 +95,7 @@ def _messages(events: pa.Table) -> Iterator[tuple[dict[str, Any], Message]]:
 def _bronze(events: pa.Table, read: list[Read], table: Table) -> pa.Table:
     columns = {name: pa.array([each.columns[name] for each in read], pa.string()) for name in table.column_names}
     columns[RESCUED] = pa.array([each.rescued for each in read], pa.string())
+    columns[IDENTITY] = pa.array([_identity(each) for each in events.select(["key", "value"]).to_pylist()], pa.string())
     columns |= {name: events.column(name) for name in _PLACE}
     return pa.table(columns, schema=bronze_schema(table))
 
@@ -103,11 +106,10 @@ def _dead_letters(events: pa.Table, read: list[Read], table: Table, occasion: Oc
 
 
 def _letter(event: dict[str, Any], read: Read, table: Table, occasion: Occasion) -> dict[str, Any]:
-    payload = _payload(event)
     return {
-        "fingerprint": hashlib.md5(payload.encode(), usedforsecurity=False).hexdigest(),
+        "fingerprint": _identity(event),
         "key": None,
-        "payload": payload,
+        "payload": _payload(event),
         "reasons": [{**reason._asdict(), "severity": "error"} for reason in read.reasons],
         "origin": {"source": event["_source"], "run_id": event["_run_id"], "ingested_at": event["_ingested_at"]},
         "contract_version": table.version,
@@ -116,6 +118,12 @@ def _letter(event: dict[str, Any], read: Read, table: Table, occasion: Occasion)
         "last_seen": occasion.seen,
         "run_id": occasion.run_id,
     }
+
+
+def _identity(event: dict[str, Any]) -> str:
+    """Return a digest of an event's key and value: what comes twice is kept once."""
+    parts = [b"\0" if part is None else b"\1" + part for part in (event["key"], event["value"])]
+    return hashlib.md5(b"".join([len(parts[0]).to_bytes(8), *parts]), usedforsecurity=False).hexdigest()
 
 
 def _payload(event: dict[str, Any]) -> str:

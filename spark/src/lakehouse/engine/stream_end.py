@@ -1,0 +1,115 @@
+"""When a run of a stream has come to its end, and when it never will."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from lakehouse.audit.log import Audit
+from lakehouse.errors import KafkaUnavailable, StreamStalled, TopicChanged
+from lakehouse.log import get_logger
+from lakehouse.streaming.ends import latest_of, missing, ranges
+from lakehouse.streaming.facts import TopicFacts, topic_facts
+
+log = get_logger(__name__)
+Until = Literal["now", "producer", "stopped"]
+# Seconds between two looks at the producer's rows, and at the topic itself.
+_PRODUCER, _TOPIC = 1.0, 30.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Until when a stream is run: what the topic holds at the start (`now`), what the run `producer` sends, or until
+    it is told to stop, `minutes` later at the latest (0: no limit).
+
+    A run that has an end to reach fails when nothing has moved for `patience` seconds.
+    """
+
+    until: Until = "now"
+    producer: str = ""
+    minutes: float = 0
+    patience: float = 120
+
+
+class End:
+    """The end of one run, and how long nothing has moved."""
+
+    def __init__(self, bounds: Bounds, bootstrap: str, facts: TopicFacts, audit: Audit, stop: threading.Event) -> None:
+        self._bounds, self._bootstrap, self._facts, self._audit, self._stop = bounds, bootstrap, facts, audit, stop
+        self._ends = latest_of(facts) if bounds.until == "now" else None
+        self._moved = self._topic_seen = time.monotonic()
+        self._asked = 0.0
+        self._deadline = self._moved + 60 * bounds.minutes if bounds.minutes else None
+
+    def is_reached(self, offsets: Mapping[int, int], *, waiting: bool) -> bool:
+        """Tell whether all up to the end has been read and taken in, or the run was to go on until it is told to stop.
+
+        `waiting`: events that were read are not in Silver yet. Raises StreamStalled for a run that is told to stop
+        before its end.
+        """
+        ends = self._find_ends()
+        if ends is not None and not waiting and not missing(offsets, ends):
+            return True
+        over = self._stop.is_set() or (self._deadline is not None and time.monotonic() > self._deadline)
+        if over and self._bounds.until != "stopped":
+            raise self._stalled("it was told to stop before its end", offsets)
+        return over
+
+    def watch(self, offsets: Mapping[int, int], *, moved: bool) -> bool:
+        """Look after a step whether anything moves still; tell whether the topic has other partitions now.
+
+        Raises StreamStalled when patience is at its end, TopicChanged for a topic that was made anew.
+        """
+        now = time.monotonic()
+        if moved:
+            self._moved = now
+        elif self._bounds.until != "stopped" and now - self._moved > self._bounds.patience:
+            raise self._stalled(f"nothing has moved for {self._bounds.patience:g} s", offsets)
+        return now - self._topic_seen > _TOPIC and self._has_other_partitions()
+
+    def _has_other_partitions(self) -> bool:
+        try:
+            facts = topic_facts(self._bootstrap, self._facts.topic)
+        except KafkaUnavailable as error:
+            if time.monotonic() - self._topic_seen > max(self._bounds.patience, 2 * _TOPIC):
+                raise
+            log.warning("Kafka is away", error=str(error))
+            return False
+        self._topic_seen = time.monotonic()
+        self._need_same(facts.topic_id)
+        return latest_of(facts).keys() != latest_of(self._facts).keys()
+
+    def _need_same(self, topic_id: str) -> None:
+        if topic_id != self._facts.topic_id:
+            raise TopicChanged(
+                f"it was made anew while it was read: {self._facts.topic_id} is {topic_id} now.",
+                where=f"topic {self._facts.topic}",
+                remedy="run again: the next run names what was taken in of it.",
+            )
+
+    def _find_ends(self) -> Mapping[int, int] | None:
+        """Return the offsets to reach; None while they are not known."""
+        if self._ends is None and self._bounds.until == "producer" and time.monotonic() - self._asked > _PRODUCER:
+            self._asked = time.monotonic()
+            sends = [row for row in self._audit.sends_of(self._bounds.producer) if row["topic"] == self._facts.topic]
+            for row in sends:
+                self._need_same(row["topic_id"])
+            if sends and all(row["finished_at"] is not None for row in sends):
+                self._ends = {row["partition"]: row["next_offset"] for row in sends}
+        return self._ends
+
+    def _stalled(self, why: str, offsets: Mapping[int, int]) -> StreamStalled:
+        ends = self._find_ends()
+        if ends is None:
+            what = f"the run {self._bounds.producer} has not handed over what it sends"
+        else:
+            left = missing(offsets, ends)
+            what = f"missing: {ranges(left)}" if left else "all was read, but the table has not taken it in"
+        return StreamStalled(
+            f"{why}; {what}.",
+            where=f"topic {self._facts.topic}",
+            remedy="see that the broker and the producer run; what was read is kept, and the next run goes on there.",
+        )

@@ -1,0 +1,224 @@
+"""A run of a stream: micro-batch after micro-batch until its end, with the leases, the audit rows and the session."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from lakehouse.alerts.courier import Courier
+from lakehouse.audit.lease import Lease, hold
+from lakehouse.audit.log import Audit
+from lakehouse.audit.result import TableResult
+from lakehouse.audit.stream_rows import StreamBatch
+from lakehouse.engine.context import Context
+from lakehouse.engine.recover import record_lost
+from lakehouse.engine.stream import Pending, keep_events, need_stream, pending, positions, take_in
+from lakehouse.engine.stream_batch import Sum
+from lakehouse.engine.stream_end import Bounds, End
+from lakehouse.errors import LeaseHeld
+from lakehouse.lake import Lake
+from lakehouse.log import get_logger, secrets_of
+from lakehouse.settings import Settings
+from lakehouse.specs import Catalog, Layer
+from lakehouse.streaming.consumer import Consumer
+from lakehouse.streaming.ends import Start, ranges, start_of
+from lakehouse.streaming.events import Origin
+from lakehouse.streaming.facts import topic_facts
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = get_logger(__name__)
+# A batch run that holds the table is not waited for longer: events go on into Bronze meanwhile.
+_TURN_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class StreamRequest:
+    """Which table's stream is run, by whom, until when; a micro-batch is what comes in `linger` seconds, or about
+    `most` events; `accept_loss` goes on where offsets are gone for good.
+    """
+
+    run_id: str
+    table: str
+    bounds: Bounds = field(default_factory=Bounds)
+    trigger: str = "cli"
+    link: str = ""
+    accept_loss: bool = False
+    most: int = 25_000
+    linger: float = 0.2
+
+
+@dataclass(frozen=True)
+class StreamOutcome:
+    """What became of a run: the sum of its micro-batches, how many there were, and what was accepted as lost."""
+
+    run_id: str
+    attempt: int
+    result: TableResult
+    batches: int = 0
+    lost: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+
+class StreamRun:
+    """One attempt; holds the stream's lease while it lasts, and the table's for each micro-batch."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        request: StreamRequest,
+        tell: Callable[[StreamBatch], None],
+        shared: SparkSession | None = None,
+    ) -> None:
+        self.settings, self.catalog, self.request, self.tell = settings, catalog, request, tell
+        self.table = catalog.table(request.table)
+        self.block, self.stream = need_stream(self.table)
+        self.name = f"{catalog.pipeline.name}.stream.{self.table.name}"
+        self.lake = Lake(settings, catalog.pipeline.name)
+        self.audit = Audit(settings.need_audit_url(), secrets_of(settings))
+        self.attempt = 0
+        self.sum = Sum(TableResult(self.table.full_name, Layer.SILVER, "SUCCESS", contract_version=self.table.version))
+        # Whether events that are in Bronze wait for Silver; those of an earlier run may.
+        self.waiting = True
+        self._shared, self._session = shared, None if shared is None else shared.newSession()
+        self._lease: Lease | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        request = self.request
+        self._stack.enter_context(self.audit)
+        self._stack.callback(Courier(self.settings).close)
+        params = asdict(request.bounds)
+        self.attempt = self.audit.begin_part(request.run_id, self.name, request.trigger, params, request.link)
+        try:
+            self._lease = self._stack.enter_context(self._hold(self.name, 0))
+            self.audit.repair(request.run_id, self.attempt, [self.name])
+            record_lost(self.audit, self.lake, self.lake.of(self.table), self.table.full_name, request.run_id)
+        except BaseException as error:
+            self.fail(error)
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._session is not None and self._shared is None:
+            self._session.stop()
+        self._stack.close()
+
+    def fail(self, error: BaseException) -> None:
+        """Write that the attempt failed; its alert is stored with that."""
+        self.audit.finish_failed(self.request.run_id, self.attempt, error)
+
+    def execute(self, stop: threading.Event) -> StreamOutcome:
+        """Take in events until the end; a topic with other partitions than before is begun with again."""
+        bootstrap = self.settings.brokers()
+        lost: dict[int, tuple[int, int]] = {}
+        facts = topic_facts(bootstrap, self.stream.topic)
+        end = End(self.request.bounds, bootstrap, facts, self.audit, stop)
+        reached = False
+        while not reached:
+            start = start_of(facts, positions(self._context(), self.table), accept_loss=self.request.accept_loss)
+            self._warn(start)
+            lost |= start.lost
+            with Consumer(bootstrap, self.stream.topic, start.offsets) as consumer:
+                reached = self._follow(consumer, Origin(self.stream.topic, facts.topic_id, self.request.run_id), end)
+            facts = topic_facts(bootstrap, self.stream.topic)
+        return StreamOutcome(self.request.run_id, self.attempt, self.sum.result, self.sum.batches, lost)
+
+    def _warn(self, start: Start) -> None:
+        if start.lost:
+            log.warning("offsets are lost", stream=self.name, lost=ranges(start.lost))
+        if start.fresh:
+            log.warning("new partitions", stream=self.name, partitions=list(start.fresh))
+
+    def _follow(self, consumer: Consumer, origin: Origin, end: End) -> bool:
+        """Go step by step; tell whether that was to the end, or to a topic with other partitions."""
+        while not end.is_reached(consumer.offsets, waiting=self.waiting):
+            moved = self._take_in() if self.waiting else False
+            moved |= self._keep(consumer, origin)
+            if end.watch(consumer.offsets, moved=moved):
+                return False
+        return True
+
+    def _keep(self, consumer: Consumer, origin: Origin) -> bool:
+        """Append what has come to the events in Bronze; tell whether anything had."""
+        before = dict(consumer.offsets)
+        events = consumer.read(self.request.most, self.request.linger)
+        if events:
+            keep_events(self.table, self._context(), events, origin, consumer.offsets)
+            self.waiting = True
+        return consumer.offsets != before
+
+    def _take_in(self) -> bool:
+        """Take waiting events into Silver, unless a batch run holds the table; tell whether any were taken in."""
+        self.sum.begin()
+        try:
+            lease = self._hold(self.table.full_name, _TURN_SECONDS)
+        except LeaseHeld as error:
+            log.info("events wait in Bronze", stream=self.name, why=str(error))
+            return False
+        with lease:
+            found = pending(self.table, self._context())
+            self.waiting = found is not None
+            if found is None:
+                return False
+            self._take(found, self._context(found, lease))
+        return True
+
+    def _take(self, found: Pending, context: Context) -> None:
+        batch = self.sum.end(found, take_in(self.table, self.block, context, found))
+        self.audit.table_finished(self.request.run_id, self.attempt, self.sum.result)
+        self.audit.write_batch(self.request.run_id, self.attempt, batch)
+        self.tell(batch)
+
+    def _hold(self, name: str, wait: float) -> Lease:
+        return hold(self.settings.need_audit_url(), [name], self.request.run_id, self.attempt, wait)
+
+    def _context(self, found: Pending | None = None, lease: Lease | None = None) -> Context:
+        leases = [each for each in (self._lease, lease) if each is not None]
+
+        def guard() -> None:
+            for each in leases:
+                each.check()
+
+        context = Context(
+            self._open_session, self.settings, self.catalog, self.lake, self.request.run_id, guard, attempt=self.attempt
+        )  # fmt: skip
+        if found is not None:
+            context.told = partial(self.sum.note, found)
+        return context
+
+    def _open_session(self) -> SparkSession:
+        """Return the one session of all micro-batches: what was compiled for one is used by the next."""
+        from lakehouse.engine.session import start_session
+
+        if self._session is None:
+            self._session = start_session(self.settings, self.catalog.pipeline.spark, f"lakehouse {self.name}")
+        return self._session
+
+
+def run_stream(
+    settings: Settings,
+    catalog: Catalog,
+    request: StreamRequest,
+    stop: threading.Event,
+    tell: Callable[[StreamBatch], None] = lambda batch: None,
+    shared: SparkSession | None = None,
+) -> StreamOutcome:
+    """Run a stream to its end; its audit row ends SUCCESS or FAILED, whatever happens in between.
+
+    `stop` ends a run after its micro-batch: well, where it was to go on until then.
+    """
+    with StreamRun(settings, catalog, request, tell, shared) as run:
+        try:
+            outcome = run.execute(stop)
+        except BaseException as error:
+            run.fail(error)
+            raise
+        run.audit.finish_run(request.run_id, run.attempt, "SUCCESS")
+    return outcome

@@ -1,0 +1,92 @@
+"""Reads a topic from given offsets on; where it stands is kept by the caller, with the rows, and not in Kafka."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, OffsetOutOfRangeError
+
+from lakehouse.errors import OffsetsLost
+from lakehouse.streaming.broker import BOOTSTRAP_MS, REQUEST_MS, unavailable
+from lakehouse.streaming.events import Event
+
+# A fetch larger than that is cut, but for one message: messages may be as large as their topic allows.
+_FETCH_BYTES, _PARTITION_BYTES = 16 << 20, 4 << 20
+_POLL_MS = 100
+_PER_POLL = 5_000
+
+
+class Consumer:
+    """Every partition of a topic, from given offsets on; whatever Kafka's client raises leaves as one of our errors."""
+
+    def __init__(self, bootstrap: str, topic: str, offsets: Mapping[int, int]) -> None:
+        self.offsets = dict(offsets)
+        self._bootstrap, self._topic = bootstrap, topic
+        try:
+            self._consumer = KafkaConsumer(
+                bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=BOOTSTRAP_MS,
+                request_timeout_ms=REQUEST_MS,
+                enable_auto_commit=False, auto_offset_reset="none", isolation_level="read_committed",
+                fetch_max_bytes=_FETCH_BYTES, max_partition_fetch_bytes=_PARTITION_BYTES, max_poll_records=_PER_POLL,
+                fetch_max_wait_ms=_POLL_MS, reconnect_backoff_max_ms=500,
+            )  # fmt: skip
+        except KafkaError as error:
+            raise unavailable(bootstrap, error) from None
+        self._consumer.assign([TopicPartition(topic, number) for number in self.offsets])
+        for number, offset in self.offsets.items():
+            self._consumer.seek(TopicPartition(topic, number), offset)
+
+    def read(self, most: int, seconds: float) -> list[Event]:
+        """Return events as they come for up to `seconds`, in the order of their offsets; `offsets` moves with them.
+
+        It is back as soon as there are `most` of them (a fetch more), or when what had come was fetched.
+        """
+        found: list[Event] = []
+        deadline = time.monotonic() + seconds
+        while len(found) < most:
+            left = deadline - time.monotonic()
+            fetched = self._poll(0 if left <= 0 else min(_POLL_MS, int(left * 1000) + 1))
+            found += fetched
+            if left <= 0 or (found and not fetched):
+                break
+        return found
+
+    def _poll(self, milliseconds: int) -> list[Event]:
+        try:
+            fetched = self._consumer.poll(timeout_ms=milliseconds)
+        except OffsetOutOfRangeError as error:
+            raise OffsetsLost(
+                f"offsets to be read next are not there any more: {error}.",
+                where=f"topic {self._topic}",
+                remedy="run again: the next run names the range.",
+            ) from error
+        except KafkaError as error:
+            raise unavailable(self._bootstrap, error) from error
+        events = [
+            _event(record, self._leader(partition)) for partition, records in fetched.items() for record in records
+        ]
+        for partition in fetched:
+            # Beyond the last record too: markers of transactions have offsets and are no records.
+            self.offsets[partition.partition] = self._consumer.position(partition)
+        return events
+
+    def _leader(self, partition: TopicPartition) -> int:
+        leader = self._consumer._client.cluster.leader_for_partition(partition)
+        return -1 if leader is None else int(leader)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+
+def _event(record: Any, broker: int) -> Event:
+    epoch = -1 if record.leader_epoch is None else int(record.leader_epoch)
+    headers = [(name, value) for name, value in record.headers or ()]
+    return Event(
+        record.partition, record.offset, record.timestamp, record.key, record.value, headers, broker, epoch
+    )  # fmt: skip

@@ -1,0 +1,327 @@
+"""Events of a topic into Silver, each once, beside what the source brings."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from kafka import KafkaAdminClient, TopicPartition
+
+from lakehouse.audit.lease import hold
+from lakehouse.audit.stream_rows import Sends
+from lakehouse.engine import stream_run
+from lakehouse.engine.stream_end import Bounds
+from lakehouse.errors import LeaseHeld, OffsetsLost, StateError, StreamStalled, TopicChanged
+from lakehouse.streaming.ensure import ensure_topics
+from lakehouse.streaming.facts import topic_facts
+from lakehouse.streaming.topics import Topic
+
+
+def ledger(outcome) -> dict[str, int]:
+    """What is not zero of a run's ledger."""
+    return {name: count for name, count in vars(outcome.result.ledger).items() if count}
+
+
+def test_events_come_beside_the_sources_rows(shop, say):
+    shop.send(say(1), say(2, 4), say(0, 1))
+    outcome = shop.take()
+    assert shop.silver() == [("r0", 1, "at 60"), ("r1", 5, "at 60"), ("r2", 4, "at 60")]
+    assert ledger(outcome) == {"rows_in": 3, "inserted": 2, "updated": 1}
+    assert ledger(shop.take()) == {}
+
+
+def test_duplicates_and_late_events_are_counted_and_not_written(shop, say):
+    shop.send(say(1), say(1), say(1, 2, minutes=30))
+    assert ledger(shop.take()) == {"rows_in": 3, "inserted": 1, "duplicate": 2}
+    shop.send(say(1), say(1, 1, minutes=10), say(0, 1, minutes=-10))
+    assert ledger(shop.take()) == {"rows_in": 3, "duplicate": 1, "unchanged": 1, "stale": 1}
+    assert shop.silver() == [("r0", 3, "from the source"), ("r1", 5, "at 60")]
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_of_one_moment_the_later_offset_wins(shop, say, runs):
+    events = [say(1, 2), say(1, 4), say(1, 1)]
+    for event in events[:-1] if runs == 2 else events:
+        shop.send(event)
+    shop.take()
+    if runs == 2:
+        shop.send(events[-1])
+        shop.take()
+    assert shop.silver("review_id, review_score")[1:] == [("r1", 1)]
+
+
+def test_every_event_is_kept_as_it_came(shop, say):
+    shop.send(say(1))
+    shop.send((b"o2", b"\xff\x00 no JSON", [("trace", b"\x01"), ("empty", b"")]), (b"o3", None, []))
+    outcome = shop.take()
+    assert ledger(outcome) == {"rows_in": 3, "inserted": 1, "quarantined": 2}
+    found = {row[1]: row for row in shop.events("key, value, headers, topic, broker, _run_id, _source")}
+    assert found.keys() == {json.dumps(say(1)).encode(), b"\xff\x00 no JSON", None}
+    key, _, headers, topic, broker, run, source = found[b"\xff\x00 no JSON"]
+    assert (key, topic, broker, run) == (b"o2", shop.topic, 1, outcome.run_id)
+    assert headers == [{"name": "trace", "value": b"\x01"}, {"name": "empty", "value": b""}]
+    assert source.startswith(f"kafka:{shop.topic}/")
+
+
+# Name of the trouble: key, the whole value or what is changed in a review, the rule that rejects it.
+TROUBLE = {
+    "not json": (b"o1", b"{", "message_is_json"),
+    "an array": (b"o1", b"[1]", "message_is_json"),
+    "not a number": (b"o1", b'{"review_score": NaN}', "message_is_json"),
+    "a doubled field": (b"o1", b'{"order_id": "o1", "order_id": "o2"}', "message_is_json"),
+    "nested deeply": (b"o1", b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "message_is_json"),
+    "no UTF-8": (b"o1", b'{"order_id": "\xff"}', "message_is_json"),
+    "half a character": (b"o1", {"review_comment_message": "\ud800"}, "review_comment_message_type"),
+    "an object for a text": (b"o1", {"review_comment_message": {}}, "review_comment_message_type"),
+    "a number for a text": (b"o1", {"review_comment_message": 1}, "review_comment_message_type"),
+    "a text for a number": (b"o1", {"review_score": "five"}, "review_score_type"),
+    "a fraction for an integer": (b"o1", {"review_score": 4.5}, "review_score_type"),
+    "another key than its own": (b"o2", {}, "message_key"),
+    "no key": (None, {}, "message_key"),
+    "no review_id": (b"o1", {"review_id": None}, "review_id_required"),
+    "a score of 9": (b"o1", {"review_score": 9}, "score_from_1_to_5"),
+    "an order that is not there": (b"o777", {"order_id": "o777"}, "orphan_order_id"),
+    "from the future": (b"o1", {"updated_at": "2099-01-01T00:00:00Z"}, "updated_at_in_the_future"),
+    "milliseconds for a moment": (b"o1", {"updated_at": 1700000000000}, "updated_at_type"),
+}
+
+
+def test_what_cannot_be_taken_in_goes_to_the_quarantine_and_the_stream_goes_on(shop, say):
+    values = [
+        said if isinstance(said, bytes) else json.dumps(say(1) | said).encode() for _, said, _ in TROUBLE.values()
+    ]
+    keys = [key for key, _, _ in TROUBLE.values()]
+    shop.send(*[(key, value, []) for key, value in zip(keys, values, strict=True)], say(5), partition=0)
+    outcome = shop.take()
+    assert ledger(outcome) == {"rows_in": len(TROUBLE) + 1, "inserted": 1, "quarantined": len(TROUBLE)}
+    found = {
+        origin["source"]: {reason["rule"] for reason in reasons}
+        for reasons, origin in shop.quarantine("reasons, origin")
+    }
+    for offset, (name, (_, _, rule)) in enumerate(TROUBLE.items()):
+        assert rule in found[f"kafka:{shop.topic}/0/{offset}"], name
+    failed = shop.ask("SELECT rule, failed FROM audit.quality_results WHERE run_id = %s AND failed > 0", outcome.run_id)
+    assert dict(failed)["message_is_json"] == 6
+
+
+def test_unknown_fields_are_kept_and_told(shop, say):
+    shop.send(say(1, channel="app", nested={"a": [1, 2.50]}), say(2))
+    outcome = shop.take()
+    assert shop.silver("review_id, _rescued")[1:] == [("r1", '{"channel":"app","nested":{"a":[1,2.5]}}'), ("r2", None)]
+    drift = shop.ask("SELECT column_name, kind, action FROM audit.drift WHERE run_id = %s ORDER BY 1", outcome.run_id)
+    assert drift == [("channel", "added", "rescued"), ("nested", "added", "rescued")]
+
+
+def test_a_tombstone_deletes_and_what_is_older_stays_away(shop, say):
+    shop.send(say(1), say(2))
+    shop.take()
+    shop.send((b"o1", None, [("review_id", b"r1")]), (b"o9", None, [("review_id", b"r9")]), (b"o2", None, []))
+    assert ledger(shop.take()) == {"rows_in": 3, "deleted": 1, "stale": 1, "quarantined": 1}
+    shop.send(say(1, 1, minutes=61))
+    assert ledger(shop.take()) == {"rows_in": 1, "stale": 1}
+    later = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+    shop.send(say(1, 2) | {"updated_at": later})
+    assert ledger(shop.take()) == {"rows_in": 1, "inserted": 1}
+    assert shop.silver("review_id, review_score") == [("r0", 3), ("r1", 2), ("r2", 5)]
+
+
+@pytest.mark.parametrize("small_batch_rows", [2_000_000, 0])
+def test_a_row_of_the_source_that_is_older_than_a_tombstone_stays_away(shop, say, small_batch_rows):
+    shop.send((b"o3", None, [("review_id", b"r3")]))
+    shop.take()
+    shop.house.settings = shop.house.settings.model_copy(update={"small_batch_rows": small_batch_rows})
+    shop.bring_reviews(
+        [("r3", "o3", "3", "late", None, "2026-01-02T00:00:00Z"), ("r4", "o4", "4", "", None, "2026-01-02T00:00:00Z")]
+    )
+    found = shop.house.ok("silver", tables=["reviews"])["silver.reviews"].ledger
+    assert (found.inserted, found.stale) == (1, 1)
+    assert shop.silver("review_id") == [("r0",), ("r4",)]
+
+
+def test_a_tombstone_may_mean_nothing(new_shop, say):
+    shop = new_shop(tombstones="ignore")
+    shop.send(say(1), (b"o1", None, [("review_id", b"r1")]))
+    assert ledger(shop.take()) == {"rows_in": 2, "inserted": 1, "unchanged": 1}
+
+
+def test_source_and_stream_are_one_whoever_comes_first(shop, say):
+    shop.send(say(1, 1, minutes=10), say(2, 2, minutes=30))
+    shop.take()
+    moment = "2026-01-01T00:20:00Z"
+    shop.bring_reviews([("r1", "o1", "4", "newer", None, moment), ("r2", "o2", "4", "older", None, moment)])
+    found = shop.house.ok("silver", tables=["reviews"])["silver.reviews"].ledger
+    assert (found.updated, found.stale) == (1, 1)
+    assert shop.silver() == [("r0", 3, "from the source"), ("r1", 4, "newer"), ("r2", 2, "at 30")]
+    assert ledger(shop.take()) == {}
+
+
+def test_a_run_that_ended_between_its_two_commits_goes_on_there(shop, say, monkeypatch):
+    shop.send(say(1), say(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(stream_run, "take_in", broken)
+        with pytest.raises(OSError, match="the lights went out"):
+            shop.take()
+    assert len(shop.events()) == 2
+    assert shop.silver("review_id") == [("r0",)]
+    assert ledger(shop.take()) == {"rows_in": 2, "inserted": 2}
+    assert len(shop.events()) == 2
+
+
+def test_a_micro_batch_whose_audit_row_was_lost_gets_it_by_the_next_run(shop, say, monkeypatch):
+    shop.send(say(1), say(2), say(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(stream_run.StreamRun, "_take", lost_after_commit(stream_run.take_in))
+        with pytest.raises(OSError, match="the lights went out"):
+            shop.take(run_id="lost")
+    assert shop.ask("SELECT count(*) FROM audit.stream_batches WHERE run_id = 'lost'") == [(0,)]
+    assert ledger(shop.take()) == {}
+    told = shop.ask(
+        "SELECT received, inserted, duplicate, offsets, version_written FROM audit.stream_batches WHERE run_id = 'lost'"
+    )
+    assert [row[:3] for row in told] == [(3, 2, 1)]
+    assert sum(each["to"] - each["from"] for each in told[0][3]) == 3
+    assert shop.ask("SELECT input_rows, inserted, duplicate FROM audit.run_logs WHERE run_id = 'lost'") == [(3, 2, 1)]
+
+
+def broken(*_: object) -> None:
+    raise OSError("the lights went out")
+
+
+def lost_after_commit(take_in):
+    def take(run, found, context) -> None:
+        take_in(run.table, run.block, context, found)
+        raise OSError("the lights went out")
+
+    return take
+
+
+def test_a_topic_that_was_made_anew_is_told_and_read_only_when_that_is_accepted(shop, say, broker):
+    shop.send(say(1), say(2))
+    shop.take()
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    admin.delete_topics([shop.topic])
+    ensure_topics(broker.bootstrap, [Topic(name=shop.topic, partitions=3, retention="1d")])
+    shop.send(say(3))
+    with pytest.raises(TopicChanged, match="made anew") as caught:
+        shop.take(run_id="anew")
+    assert "up to" in str(caught.value)
+    assert shop.ask("SELECT status FROM audit.runs WHERE run_id = 'anew'") == [("FAILED",)]
+    assert shop.ask("SELECT count(*) FROM audit.alerts WHERE run_id = 'anew'") == [(1,)]
+    assert ledger(shop.take(accept_loss=True)) == {"rows_in": 1, "inserted": 1}
+    assert ledger(shop.take()) == {}
+
+
+def test_offsets_that_aged_out_are_told_with_their_range(shop, say, broker):
+    shop.send(*[say(n) for n in range(1, 4)], partition=1)
+    shop.take()
+    shop.send(*[say(n) for n in range(4, 9)], partition=1)
+    KafkaAdminClient(bootstrap_servers=broker.bootstrap).delete_records({TopicPartition(shop.topic, 1): 6})
+    with pytest.raises(OffsetsLost, match=r"3 offsets are gone .* partition 1, 3 to 5"):
+        shop.take()
+    outcome = shop.take(accept_loss=True)
+    assert outcome.lost == {1: (3, 6)}
+    assert ledger(outcome) == {"rows_in": 2, "inserted": 2}
+
+
+def test_a_new_partition_is_read_from_its_beginning(shop, say, broker):
+    shop.send(say(1))
+    shop.take()
+    ensure_topics(broker.bootstrap, [Topic(name=shop.topic, partitions=5, retention="1d")])
+    shop.send(say(2), say(3), partition=4)
+    assert ledger(shop.take()) == {"rows_in": 2, "inserted": 2}
+
+
+def test_a_stall_fails_with_what_is_missing(shop, say):
+    shop.send(say(1))
+    audit = stream_run.Audit(shop.house.settings.need_audit_url())
+    audit.sends_began("producer-1", shop.topic, topic_id(shop), {0: 0, 1: 0, 2: 0})
+    with pytest.raises(StreamStalled, match="producer-1 has not handed over"):
+        shop.take(Bounds("producer", "producer-1", patience=1), run_id="stalled")
+    assert shop.ask("SELECT status FROM audit.runs WHERE run_id = 'stalled'") == [("FAILED",)]
+    ends = [Sends(0, 0, 900, 900), Sends(1, 0, 0), Sends(2, 0, 0)]
+    audit.sends_finished("producer-1", shop.topic, ends)
+    with pytest.raises(StreamStalled, match=r"missing: partition 0, .* to 899"):
+        shop.take(Bounds("producer", "producer-1", patience=1))
+
+
+def topic_id(shop) -> str:
+    return topic_facts(shop.bootstrap, shop.topic).topic_id
+
+
+def test_a_second_consumer_is_refused_and_told_who_is_at_work(shop):
+    with (
+        hold(shop.house.settings.need_audit_url(), ["shop.stream.reviews"], "the-first", 1),
+        pytest.raises(LeaseHeld, match="the-first"),
+    ):
+        shop.take(run_id="second")
+    assert shop.ask("SELECT status FROM audit.runs WHERE run_id = 'second'") == [("FAILED",)]
+
+
+def test_events_wait_in_bronze_while_a_batch_run_holds_the_table(shop, say):
+    shop.send(say(1))
+    with (
+        hold(shop.house.settings.need_audit_url(), ["shop.silver.reviews"], "a-batch", 1),
+        pytest.raises(StreamStalled, match="all was read"),
+    ):
+        shop.take(Bounds(patience=1.5))
+    assert len(shop.events()) == 1
+    assert ledger(shop.take()) == {"rows_in": 1, "inserted": 1}
+
+
+def test_a_run_without_an_end_stops_well_when_it_is_told(shop, say):
+    stop = threading.Event()
+    threading.Timer(4, stop.set).start()
+    shop.send(say(1))
+    outcome = shop.take(Bounds("stopped"), stop=stop, run_id="continuous")
+    assert ledger(outcome) == {"rows_in": 1, "inserted": 1}
+    assert shop.ask("SELECT status FROM audit.runs WHERE run_id = 'continuous'") == [("SUCCESS",)]
+    with pytest.raises(StreamStalled, match="told to stop"):
+        shop.take(Bounds("producer", "nobody"), stop=stop)
+
+
+def test_a_stream_needs_its_table_and_says_so(house, build, broker, new_topic, say, request):
+    conftest = request.getfixturevalue("new_shop").__globals__
+    topic = new_topic().name
+    shop = conftest["Shop"](house(conftest["contracts"](build, topic)), broker.bootstrap, topic)
+    shop.send(say(1))
+    with pytest.raises(StateError, match="lakehouse run shop"):
+        shop.take()
+
+
+def test_everything_again_is_the_same_table(shop, say):
+    shop.send(say(1), say(2, 9), say(3), (b"o3", None, [("review_id", b"r3")]), (b"o4", b"{", []))
+    shop.take()
+    before = shop.silver("review_id, review_score, review_comment_message, review_answer_timestamp, updated_at")
+    shop.house.ok("silver", tables=["reviews"], full_refresh=True)
+    assert shop.silver("review_id, review_score, review_comment_message, review_answer_timestamp, updated_at") == before
+    assert ledger(shop.take()) == {}
+    assert len(shop.quarantine()) == 2
+
+
+def test_a_corrected_contract_takes_held_events_in(shop, say, build, request):
+    shop.send(say(1, 9), say(2))
+    shop.take()
+    conftest = request.getfixturevalue("new_shop").__globals__
+    said = conftest["contracts"](build, shop.topic)["silver.reviews"]
+    said["quality"] = [build.rule("score_from_1_to_9", "review_score BETWEEN 1 AND 9")]
+    shop.house.write("silver.reviews", said, version="2.0.0")
+    shop.house.ok("silver", tables=["reviews"], replay=True)
+    assert shop.silver("review_id, review_score") == [("r0", 3), ("r1", 9), ("r2", 5)]
+    assert [row[0] for row in shop.quarantine("status")] == ["released"]
+
+
+def test_a_contract_with_other_columns_keeps_what_came_by_the_stream(shop, say, build, request):
+    shop.send(say(1))
+    shop.take()
+    conftest = request.getfixturevalue("new_shop").__globals__
+    said = conftest["contracts"](build, shop.topic)["silver.reviews"]
+    said["columns"] = [each for each in said["columns"] if each["name"] != "review_comment_message"]
+    shop.house.write("silver.reviews", said, version="2.0.0")
+    shop.send(say(2))
+    with pytest.raises(StateError, match="columns of its contract"):
+        shop.take()
+    shop.house.ok("silver", tables=["reviews"])
+    assert shop.silver("review_id, review_score") == [("r0", 3), ("r1", 5)]
+    assert ledger(shop.take()) == {"rows_in": 1, "inserted": 1}
