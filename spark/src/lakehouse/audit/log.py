@@ -172,6 +172,14 @@ class Audit(Database):
         """Write all that a run has sent, and why it ended early if it did; StateError where it never began."""
         self.transact(lambda cursor: stream_rows.sends_finished(cursor, run_id, topic, sends, error, self.secrets))
 
+    def sends_failed(self, run_id: str, topic: str, sends: Sequence[stream_rows.Sends], error: BaseException) -> None:
+        """Write all that a failed run has sent; an audit that is away as well is logged, and hides nothing."""
+        told = str(error) if isinstance(error, LakehouseError) else repr(error)
+        try:
+            self.sends_finished(run_id, topic, sends, told)
+        except AuditUnavailable as away:
+            log.warning("what was sent is not in the audit", run=run_id, error=redact(str(away), self.secrets))
+
     def sends_of(self, run_id: str) -> list[history.Row]:
         """Return a run's rows of audit.stream_sends by topic and partition; none where it sends nothing."""
         return self.transact(lambda cursor: stream_rows.sends_of(cursor, run_id))

@@ -18,10 +18,10 @@ from lakehouse.stack.layout import layout
 from lakehouse.stack.minio import find_minio
 from lakehouse.stack.ports import is_free
 from lakehouse.stack.supervisor import ACTIVE, part_states
+from lakehouse.stack.tools import JDK
 from lakehouse.stack.versions import examine_versions
 
 GIB = 2**30
-JDK = "install a JDK 17 or newer (Debian: `apt-get install openjdk-17-jdk-headless`) or set JAVA_HOME."
 MAVEN = "install Maven 3.8 or newer (Debian: `apt-get install maven`)."
 PORTS = {
     "postgres_port": "postgres",

@@ -20,44 +20,13 @@ from lakehouse.stack.kafka_jars import kafka_home
 from lakehouse.stack.layout import Layout
 from lakehouse.stack.part import Part, inherited
 from lakehouse.stack.ports import HOST, need_free
-from lakehouse.stack.tools import last_line, need_tool, run_tool
+from lakehouse.stack.tools import JDK, last_line, need_tool, run_tool
 
 PORT_SETTING, CONTROLLER_SETTING = "LAKEHOUSE_KAFKA_PORT", "LAKEHOUSE_KAFKA_CONTROLLER_PORT"
-JDK = "install a JDK 17 or newer (Debian: `apt-get install openjdk-17-jdk-headless`) or set JAVA_HOME."
 # The compiler's first stage alone: a broker on one machine spends its time on start-up, not on messages.
 JVM = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC")
 LOGGING = Path(__file__).with_name("kafka.log4j2.properties").as_uri()
-# A message that is acknowledged is in the system's page cache: it outlives the broker, not the machine.
-# A killed broker is taken for alive until its session ends, and is not let in again before: by default 9 s.
-# By default the cleaner takes 128 MB of the heap, and consumer groups make 50 partitions.
-PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-log.dirs={logs}
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-auto.create.topics.enable=false
-default.replication.factor=1
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.num.partitions=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-log.cleaner.dedupe.buffer.size=8388608
-num.network.threads=2
-num.io.threads=4
-num.recovery.threads.per.data.dir=2
-"""
+PROPERTIES = Path(__file__).with_name("kafka.server.properties")
 
 
 @dataclass(frozen=True)
@@ -74,12 +43,15 @@ class KafkaServer:
         """Return the address that clients are given, host:port."""
         return f"{HOST}:{self.port}"
 
-    def command(self, main: str = "kafka.Kafka") -> list[str]:
-        """Return the words that run the broker in the foreground, or another program of its jars."""
+    def command(self) -> list[str]:
+        """Return the words that run the broker in the foreground."""
+        return [*self.java(), "kafka.Kafka", str(self.data / "server.properties")]
+
+    def java(self) -> list[str]:
+        """Return the words that run a program of its jars, whose name and arguments follow."""
         home = os.environ.get("JAVA_HOME")
         java = f"{home}/bin/java" if home else "java"
-        words = [java, *JVM, f"-Dlog4j2.configurationFile={LOGGING}", "-cp", f"{self.jars}/*", main]
-        return [*words, str(self.data / "server.properties")] if main == "kafka.Kafka" else words
+        return [java, *JVM, f"-Dlog4j2.configurationFile={LOGGING}", "-cp", f"{self.jars}/*"]
 
 
 def native_kafka(settings: Settings, place: Layout) -> KafkaServer:
@@ -132,8 +104,8 @@ def _format(server: KafkaServer, folder: Path) -> None:
         need_tool("java", JDK)
     properties = _write_properties(server, folder)
     (folder / "cluster-id").write_text(_new_cluster_id())
-    words = ["format", "-c", str(properties), "-t", (folder / "cluster-id").read_text()]
-    run_tool([*server.command("kafka.tools.StorageTool"), *words], what="Formatting Kafka's storage")
+    words = ["kafka.tools.StorageTool", "format", "-c", str(properties), "-t", (folder / "cluster-id").read_text()]
+    run_tool([*server.java(), *words], what="Formatting Kafka's storage")
 
 
 def _new_cluster_id() -> str:
@@ -147,7 +119,7 @@ def _new_cluster_id() -> str:
 def _write_properties(server: KafkaServer, folder: Path) -> Path:
     told = {"host": HOST, "port": server.port, "controller_port": server.controller_port, "logs": folder / "log"}
     file = folder / "server.properties"
-    file.write_text(PROPERTIES.format(**told))
+    file.write_text(PROPERTIES.read_text().format(**told))
     return file
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lakehouse.stack.errors import MissingTool, StackError
 
+JDK = "install a JDK 17 or newer (Debian: `apt-get install openjdk-17-jdk-headless`) or set JAVA_HOME."
+
 
 def need_tool(name: str, remedy: str) -> str:
     """Return the path of a program on PATH, or raise `MissingTool` with the remedy."""

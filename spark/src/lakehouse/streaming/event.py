@@ -31,11 +31,9 @@ def review_fields(review: Review) -> Fields:
 
 def moment(microseconds: int) -> Fields:
     """Return the fields that say when a customer answered: `microseconds` since 1970, as ISO 8601 in UTC."""
-    at = _EPOCH + timedelta(microseconds=microseconds)
-    return {
-        "review_answer_timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "updated_at": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-    }
+    at = (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
+    second, fraction = at[:19], at[19:26]
+    return {"review_answer_timestamp": f"{second}Z", "updated_at": f"{second}{fraction}Z"}
 
 
 def encode(fields: Fields) -> bytes:

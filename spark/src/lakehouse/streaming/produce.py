@@ -11,7 +11,7 @@ from typing import TextIO
 
 from lakehouse.audit.log import Audit
 from lakehouse.audit.stream_rows import Sends
-from lakehouse.errors import LakehouseError, ParameterError, StoreUnavailable
+from lakehouse.errors import ParameterError, StoreUnavailable
 from lakehouse.streaming.facts import TopicFacts, topic_facts
 from lakehouse.streaming.messages import Clock, Message, Mixture, messages
 from lakehouse.streaming.outcome import Outcome
@@ -112,8 +112,7 @@ def _handed_over(audit: Audit, run_id: str, facts: TopicFacts, log: TextIO | Non
     try:
         yield outcome
     except BaseException as error:
-        told = str(error) if isinstance(error, LakehouseError) else repr(error)
-        audit.sends_finished(run_id, facts.topic, all_sends(), told)
+        audit.sends_failed(run_id, facts.topic, all_sends(), error)
         raise
     audit.sends_finished(run_id, facts.topic, all_sends())
 
