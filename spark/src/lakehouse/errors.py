@@ -90,6 +90,10 @@ class TopicChanged(LakehouseError):
     """A topic is not the one that was read before: it was made anew, or has lost its end."""
 
 
+class StreamUnbalanced(LakehouseError):
+    """What a producer sent and what the lake has taken in are not the same events."""
+
+
 class StreamStalled(LakehouseError):
     """A bounded run of a stream has not come to its end, and nothing moves any more."""
 

@@ -13,9 +13,11 @@ from lakehouse.audit.lease import hold
 from lakehouse.audit.stream_rows import Sends
 from lakehouse.engine import stream_run
 from lakehouse.engine.stream_end import Bounds
-from lakehouse.errors import LeaseHeld, OffsetsLost, StateError, StreamStalled, TopicChanged
+from lakehouse.errors import LeaseHeld, OffsetsLost, StateError, StreamStalled, StreamUnbalanced, TopicChanged
 from lakehouse.streaming.ensure import ensure_topics
 from lakehouse.streaming.facts import topic_facts
+from lakehouse.streaming.reconcile import reconcile
+from lakehouse.streaming.reset import reset
 from lakehouse.streaming.topics import Topic
 
 
@@ -325,3 +327,50 @@ def test_a_contract_with_other_columns_keeps_what_came_by_the_stream(shop, say, 
     shop.house.ok("silver", tables=["reviews"])
     assert shop.silver("review_id, review_score") == [("r0", 3), ("r1", 5)]
     assert ledger(shop.take()) == {"rows_in": 1, "inserted": 1}
+
+
+def sent(shop, run_id: str, ends: dict[int, int], firsts: dict[int, int] | None = None) -> stream_run.Audit:
+    """Hand over offsets in a producer's name."""
+    audit = stream_run.Audit(shop.house.settings.need_audit_url())
+    firsts = firsts or dict.fromkeys(ends, 0)
+    audit.sends_began(run_id, shop.topic, topic_id(shop), firsts)
+    audit.sends_finished(run_id, shop.topic, [Sends(n, firsts[n], end, end - firsts[n]) for n, end in ends.items()])
+    return audit
+
+
+def test_what_was_sent_is_compared_with_what_was_taken_in(shop, say):
+    audit = sent(shop, "all", {0: 0, 1: 3, 2: 2})
+    shop.send(say(1), say(2), say(3, 9), partition=1)
+    shop.send(say(4), partition=2)
+    table, settings = shop.house.catalog.table("silver.reviews"), shop.house.settings
+    with pytest.raises(
+        StreamUnbalanced, match="partition 1: 3 sent, 0 kept, 0 doubled, not taken in: partition 1, 0 to 2"
+    ):
+        reconcile(settings, audit, table, "all")
+    shop.take(Bounds(patience=1))
+    with pytest.raises(StreamUnbalanced, match="partition 2: 2 sent, 1 kept"):
+        reconcile(settings, audit, table, "all")
+    shop.send(say(5), partition=2)
+    shop.take(Bounds("producer", "all"))
+    found = reconcile(settings, audit, table, "all")
+    assert (found.ledger.rows_in, found.ledger.inserted, found.ledger.quarantined, found.batches) == (5, 4, 1, 2)
+    with pytest.raises(StateError, match="nobody has not handed over"):
+        reconcile(settings, audit, table, "nobody")
+
+
+def test_a_simulation_is_forgotten_and_its_rows_stay(shop, say):
+    shop.send(say(1), say(2))
+    shop.take()
+    settings = shop.house.settings.model_copy(update={"kafka_bootstrap": shop.bootstrap})
+    table = shop.house.catalog.table("silver.reviews")
+    done = reset(settings, table, Topic(name=shop.topic, partitions=3, retention="1d"), "reset-1")
+    assert [text.split()[0] for text in done] == ["topic", "progress", table_uri(shop)]
+    assert shop.silver("review_id") == [("r0",), ("r1",), ("r2",)]
+    assert ledger(shop.take()) == {}
+    shop.send(say(2), say(3))
+    assert ledger(shop.take()) == {"rows_in": 2, "inserted": 1, "unchanged": 1}
+    assert len(shop.events()) == 2
+
+
+def table_uri(shop) -> str:
+    return shop.house.lake.uri("bronze", "reviews_events")

@@ -188,6 +188,10 @@ class Audit(Database):
         """Write what became of a micro-batch; raises LedgerUnbalanced and writes nothing if it must."""
         self.transact(lambda cursor: stream_rows.write_batch(cursor, run_id, attempt, batch))
 
+    def batches_since(self, table: str, moment: datetime) -> list[history.Row]:
+        """Return the micro-batches of a table that ended after a moment, of whatever run."""
+        return self.transact(lambda cursor: stream_rows.batches_since(cursor, table, moment))
+
     def batches_of(self, run_id: str) -> list[history.Row]:
         """Return a run's rows of audit.stream_batches in their order."""
         return self.transact(lambda cursor: stream_rows.batches_of(cursor, run_id))

@@ -92,6 +92,7 @@ INSERT INTO audit.stream_batches (run_id, attempt, batch, {", ".join(_FIGURES)})
 VALUES (%(run_id)s, %(attempt)s, %(batch)s, {", ".join(f"%({name})s" for name in _FIGURES)})
 ON CONFLICT (run_id, attempt, batch) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _FIGURES)}
 """
+_SINCE = "SELECT * FROM audit.stream_batches WHERE table_name = %s AND ended_at >= %s ORDER BY started_at"
 _BATCHES = "SELECT * FROM audit.stream_batches WHERE run_id = %s ORDER BY attempt, batch"
 
 
@@ -141,6 +142,11 @@ def write_batch(cursor: Cursor, run_id: str, attempt: int, batch: StreamBatch) -
             "offsets": json.dumps([{"partition": r.partition, "from": r.first, "to": r.end} for r in batch.offsets]),
         },
     )
+
+
+def batches_since(cursor: Cursor, table: str, moment: datetime) -> list[Row]:
+    """Return the rows of audit.stream_batches of a table that ended after a moment, in the order of their beginning."""
+    return rows(cursor, _SINCE, [table, moment])
 
 
 def batches_of(cursor: Cursor, run_id: str) -> list[Row]:

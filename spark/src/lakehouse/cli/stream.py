@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lakehouse.audit.log import Audit
+from lakehouse.cli import stream_run
 from lakehouse.cli.runs import new_run_id
 from lakehouse.cli.screen import console, notes, print_json, rows_grid
 from lakehouse.log import secrets_of
@@ -25,7 +26,8 @@ stream_app = typer.Typer(no_args_is_help=True, help="Events through Kafka into S
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add this module's verbs."""
+    """Add this module's verbs, and those of a stream's run."""
+    stream_run.add_to(stream_app)
     app.add_typer(stream_app, name="stream")
 
 

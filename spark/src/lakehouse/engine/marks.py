@@ -53,10 +53,10 @@ def stream_tombstones(table: Table, block: Silver, context: Context) -> Iterator
 
 def _marks(context: Context, uri: str, application: str, silver: str, stamp: str) -> Iterator[Marks]:
     state = context.lake.state(silver, application)
-    held = context.lake.open(uri) if state is not None and state.number is not None else None
-    if held is None or state is None or state.number is None:
+    version = -1 if state is None or state.number is None else state.number
+    held = context.lake.open(uri) if version >= 0 else None
+    if held is None:
         return
-    version = state.number
     held.load_as_version(version)
     newest = newest_delete(held, stamp)
     if newest is not None:

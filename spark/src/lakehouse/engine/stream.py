@@ -21,7 +21,6 @@ from lakehouse.engine.progress import Progress, find_stream_progress
 from lakehouse.engine.silver_small import Batch, run_small
 from lakehouse.errors import StateError
 from lakehouse.specs import Layer, Silver, Table
-from lakehouse.specs.model import Stream
 from lakehouse.streaming.events import EVENTS, Event, Origin, as_table, mark, taken_in
 from lakehouse.streaming.rows import Occasion, as_rows
 
@@ -102,7 +101,7 @@ def pending(table: Table, context: Context) -> Pending | None:
 
 def take_in(table: Table, block: Silver, context: Context, found: Pending) -> TableResult:
     """Take events into Silver by its contract, in one commit; what is rejected goes to the quarantine."""
-    _, stream = need_stream(table)
+    _, stream = table.need_stream()
     with context.phase("parse"):
         rows = as_rows(found.events, table, stream, block.watermark, Occasion(context.run_id, context.started))
     silver = context.snapshot(found.progress.uri)
@@ -120,10 +119,3 @@ def take_in(table: Table, block: Silver, context: Context, found: Pending) -> Ta
 
 def _drift(unknown: Counter[str]) -> list[Drift]:
     return [Drift(name, "added", "", "json", "rescued") for name in sorted(unknown)[:100]]
-
-
-def need_stream(table: Table) -> tuple[Silver, Stream]:
-    """Return a Silver table's block and its stream; raises StateError for a table that has none."""
-    if not isinstance(table.block, Silver) or table.block.stream is None:
-        raise StateError("no topic feeds this table.", where=table.full_name, remedy="say `stream:` in its contract.")
-    return table.block, table.block.stream

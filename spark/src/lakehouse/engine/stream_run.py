@@ -16,7 +16,7 @@ from lakehouse.audit.result import TableResult
 from lakehouse.audit.stream_rows import StreamBatch
 from lakehouse.engine.context import Context
 from lakehouse.engine.recover import record_lost
-from lakehouse.engine.stream import Pending, keep_events, need_stream, pending, positions, take_in
+from lakehouse.engine.stream import Pending, keep_events, pending, positions, take_in
 from lakehouse.engine.stream_batch import Sum
 from lakehouse.engine.stream_end import Bounds, End
 from lakehouse.errors import LeaseHeld
@@ -77,7 +77,7 @@ class StreamRun:
     ) -> None:
         self.settings, self.catalog, self.request, self.tell = settings, catalog, request, tell
         self.table = catalog.table(request.table)
-        self.block, self.stream = need_stream(self.table)
+        self.block, self.stream = self.table.need_stream()
         self.name = f"{catalog.pipeline.name}.stream.{self.table.name}"
         self.lake = Lake(settings, catalog.pipeline.name)
         self.audit = Audit(settings.need_audit_url(), secrets_of(settings))

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from lakehouse.errors import SpecError
+
 
 class Layer(StrEnum):
     """Where a table stands between the source and its readers."""
@@ -275,6 +277,12 @@ class Table:
         if not isinstance(self.block, Silver):
             return ()
         return ("_ingested_at", "_run_id", "_hash", *((RESCUED,) if self.block.stream else ()))
+
+    def need_stream(self) -> tuple[Silver, Stream]:
+        """Return a Silver table's block and its stream; raises SpecError for a table that no topic feeds."""
+        if isinstance(self.block, Silver) and self.block.stream is not None:
+            return self.block, self.block.stream
+        raise SpecError("no topic feeds this table.", where=self.full_name, remedy="say `stream:` in its contract.")
 
     @property
     def inputs(self) -> tuple[str, ...]:

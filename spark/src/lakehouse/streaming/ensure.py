@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,18 @@ def ensure_topics(bootstrap: str, wanted: Sequence[Topic]) -> list[Ensured]:
         for topic in wanted:
             _refuse_fewer(topic, found.get(topic.name, 0))
         return [Ensured(topic.name, _ensure(client, topic, found.get(topic.name))) for topic in wanted]
+
+
+def make_anew(bootstrap: str, topic: Topic) -> bool:
+    """Delete a topic with all of its messages and make it again; tell whether it was there."""
+    with administrator(bootstrap) as client:
+        there = bool(partitions_of(client, [topic.name]))
+        if there:
+            client.delete_topics([topic.name])
+        while partitions_of(client, [topic.name]):
+            time.sleep(0.1)
+        _ensure(client, topic, None)
+        return there
 
 
 def partitions_of(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
