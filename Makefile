@@ -33,6 +33,10 @@ help: ## list the targets
 demo: install init ## the whole pipeline on an embedded Postgres and a local folder
 	@$(BIN)/lakehouse demo
 
+.PHONY: stream
+stream: install init ## review events through Kafka into the same Silver, with live figures
+	@$(BIN)/lakehouse stream demo
+
 .PHONY: up
 up: install init ## start Postgres, MinIO, Kafka and Airflow
 	@$(BIN)/lakehouse up

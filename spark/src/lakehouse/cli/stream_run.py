@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,13 +19,21 @@ from lakehouse.log import secrets_of
 from lakehouse.settings import load_settings
 from lakehouse.specs import Catalog
 
+if TYPE_CHECKING:
+    from lakehouse.streaming.reconcile import Reconciled
+
 TABLE = "olist.order_reviews"
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add this module's verbs."""
-    for name, verb in (("run", run_command), ("reconcile", reconcile_command), ("reset", reset_command)):
+    for name, verb in (
+        ("run", run_command),
+        ("reconcile", reconcile_command),
+        ("reset", reset_command),
+        ("demo", demo_command),
+    ):
         app.command(name)(verb)
 
 
@@ -80,10 +89,14 @@ def reconcile_command(
     if as_json:
         print_json(asdict(found))
         return
+    _show_reconciled(found)
+
+
+def _show_reconciled(found: Reconciled) -> None:
     columns = ("partition", "first", "end", "acknowledged", "kept")
     console.print(rows_grid([asdict(each) for each in found.partitions], columns))
     told = " · ".join(f"{word} {count:,}" for word, count in asdict(found.ledger).items() if count)
-    console.print(f"every event once: {told}   ({found.batches} micro-batches)")
+    console.print(f"every event once: {told}   ({found.batches} micro-batches)", soft_wrap=True)
 
 
 def reset_command(
@@ -120,3 +133,25 @@ def batch_line(batch: StreamBatch) -> str:
     waited = "" if batch.latency_p95_ms is None else f", p95 {batch.latency_p95_ms / 1000:.1f} s"
     figures = f"({seconds:.1f} s{waited}, v{batch.version_written})"
     return f"{batch.batch:>5}  {batch.ledger.rows_in:,} events  {' · '.join(parts)}  {figures}"
+
+
+def demo_command(
+    count: Annotated[int, typer.Option(min=1, help="How many events.")] = 20_000,
+    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0: as fast as they go.")] = 1_000,
+    trouble_share: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are trouble.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same trouble.")] = 42,
+    as_json: Json = False,
+) -> None:
+    """Send review events and take them into Silver, on an embedded broker, with live figures."""
+    from lakehouse.stack.stream_demo import Simulation, run_stream_demo
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is stopped
+    what = Simulation(count, rate, trouble_share, seed)
+    done = run_stream_demo(
+        load_settings(), new_run_id("stream"), what, lambda told: notes.print(told, soft_wrap=True)
+    )  # fmt: skip
+    if as_json:
+        print_json(asdict(done))
+        return
+    _show_reconciled(done.found)
+    console.print(f"{done.seconds:.0f} s   lakehouse runs show {done.outcome.run_id}")

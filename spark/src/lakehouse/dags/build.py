@@ -25,6 +25,7 @@ from lakehouse.dags.opening import fetch_holidays
 from lakehouse.dags.part import give_up
 from lakehouse.dags.source import fill_source
 from lakehouse.dags.step import StepOperator
+from lakehouse.dags.streaming import is_simulated, streamed_tables, streaming_dag
 from lakehouse.errors import SpecError
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Layer, load_catalog
@@ -52,6 +53,7 @@ def all_dags(settings: Settings) -> Iterator[DAG]:
             yield broken_dag(folder, str(error))
         except Exception as error:  # noqa: BLE001 - whatever Airflow refuses of one folder, the others keep their DAGs
             yield broken_dag(folder, f"{folder / 'pipeline.yaml'}: Airflow refuses it: {error!r}")
+    yield from [streaming_dag(table) for catalog in sound for table in streamed_tables(catalog) if is_simulated(table)]
     if sound:
         yield maintenance_dag(sound, POOL)
 

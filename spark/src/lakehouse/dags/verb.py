@@ -20,14 +20,14 @@ HEALS = 75
 PATIENCE_SECONDS = 3
 
 
-def call_verb(*words: str) -> Any:
-    """Run `lakehouse WORDS --json` and return what it prints.
+def call_verb(*words: str, grace: float = PATIENCE_SECONDS) -> Any:
+    """Run `lakehouse WORDS --json` and return what it prints; one that is to end has `grace` seconds for it.
 
     Raises AirflowException with its last line where the exit code says that trying again can help, or where a signal
     ended it; else AirflowFailException.
     """
     last = ""
-    with TemporaryFile("w+") as out, started(["lakehouse", *words, "--json"], out) as child:
+    with TemporaryFile("w+") as out, started(["lakehouse", *words, "--json"], out, grace) as child:
         for line in child.stderr or ():
             last = line.strip() or last
             log.info(last)
@@ -41,21 +41,24 @@ def call_verb(*words: str) -> Any:
 
 
 @contextmanager
-def started(command: Sequence[str], out: IO[str]) -> Iterator[subprocess.Popen[str]]:
+def started(command: Sequence[str], out: IO[str], grace: float) -> Iterator[subprocess.Popen[str]]:
     """Start a program; when the caller is interrupted it is ended, with whatever it has started."""
     child = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         yield child
     finally:
         if child.poll() is None:
-            end_group(child)
+            end_group(child, grace)
 
 
-def end_group(child: subprocess.Popen[str]) -> None:
-    """Ask a program and its children to end; whoever has not in three seconds is killed."""
+def end_group(child: subprocess.Popen[str], grace: float) -> None:
+    """Ask a program to end; it, and what it has started, is killed when it has not after `grace` seconds.
+
+    What it has started is not asked: a driver finishes its work by its JVM.
+    """
     with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
+        child.terminate()
         with suppress(subprocess.TimeoutExpired):
-            child.wait(PATIENCE_SECONDS)
+            child.wait(grace)
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

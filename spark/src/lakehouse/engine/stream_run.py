@@ -198,7 +198,8 @@ class StreamRun:
         from lakehouse.engine.session import start_session
 
         if self._session is None:
-            self._session = start_session(self.settings, self.catalog.pipeline.spark, f"lakehouse {self.name}")
+            small = self.settings.model_copy(update={"spark_driver_memory": self.settings.stream_driver_memory})
+            self._session = start_session(small, self.catalog.pipeline.spark, f"lakehouse {self.name}")
         return self._session
 
 

@@ -1,0 +1,142 @@
+"""`streaming_pipeline`: reviews written as events, taken into the same Silver table as the batch's, and compared."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from airflow.sdk import DAG, Param, chain, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from lakehouse.dags.asked import platform_run_id
+from lakehouse.dags.part import TRIGGER, give_up
+from lakehouse.dags.step import StepOperator
+from lakehouse.dags.verb import call_verb
+from lakehouse.specs import Catalog, Layer, Silver, Table
+
+# A run's name on the platform begins with it: it is none of the batch pipeline's.
+STREAM = "stream"
+# A consumer that is told to end finishes its micro-batch.
+GRACE_SECONDS = 45
+DOC = """\
+Reviews come as events, and end in `{table}`, which the batch fills too: one contract, one quarantine, one audit.
+
+* **reset_streaming_data** forgets an earlier simulation: its topic's messages, its events in Bronze, the stream's \
+progress. Only where *Reset* is chosen; rows of Silver stay.
+* **init_kafka_topic** makes the topics of `kafka/topics.yaml` what they should be.
+* **review_producer_task** and **review_consumer_task** work side by side. The consumer's end is what the producer has \
+handed over in the audit database; with *Minutes* it goes on for so long instead.
+* **reconcile** compares every offset that was sent with Bronze and the micro-batches' rows in the audit.
+
+On a command line: `lakehouse stream --help`.
+"""
+
+
+def streamed_tables(catalog: Catalog) -> list[Table]:
+    """Return the Silver tables of a pipeline that a topic feeds."""
+    return [each for each in catalog.layer(Layer.SILVER) if isinstance(each.block, Silver) and each.block.stream]
+
+
+def is_simulated(table: Table) -> bool:
+    """Whether the producer that comes with the platform writes for this table."""
+    return table.full_name == "olist.silver.order_reviews"
+
+
+def streaming_dag(table: Table) -> DAG:
+    """Return the DAG that simulates a table's stream."""
+    with DAG(
+        "streaming_pipeline",
+        description="Review events through Kafka into Silver, each once, while they are written.",
+        doc_md=DOC.format(table=table.full_name),
+        schedule=None,
+        catchup=False,
+        max_active_runs=1,
+        dagrun_timeout=timedelta(hours=12),
+        is_paused_upon_creation=False,
+        auto_register=False,  # the DAG file says which are its own
+        on_failure_callback=partial(give_up, STREAM),
+        default_args={"owner": table.owner, "on_failure_callback": partial(give_up, STREAM)},
+        params=_form(),
+        tags=["streaming", table.pipeline],
+    ) as dag:
+        name = f"{table.pipeline}.{table.name}"
+        chain(
+            _task(reset_streaming_data, name),
+            _task(init_kafka_topic, name, trigger_rule="none_failed"),
+            # Who sends twice sends other messages: the consumer tells them apart, a count does not.
+            [_task(review_consumer_task, name, retries=2), _task(review_producer_task, name)],
+            _task(reconcile, name),
+        )
+    return dag
+
+
+def _form() -> dict[str, Param]:
+    def number(default: float, description: str, title: str, **limits: Any) -> Param:
+        return Param(default, description, type="number", title=title, minimum=0, **limits)
+
+    return {
+        "reviews": Param(1_000, "How many events are sent.", type="integer", title="Reviews", minimum=1),
+        "rate": number(100, "Events a second; 0: as fast as they go.", "Events a second"),
+        "bad_share": number(0.05, "Share of events that are trouble on purpose, 0 to 1.", "Bad events", maximum=1),
+        "seed": Param(42, "The same seed makes the same trouble.", type="integer", title="Seed"),
+        "minutes": number(0, "0: until all that was sent is taken in. Else the consumer runs so long.", "Minutes"),
+        "reset": Param(False, "First forget an earlier simulation.", type="boolean", title="Reset"),
+    }
+
+
+def _task(call: Callable[..., Any], table: str, **more: Any) -> StepOperator:
+    return StepOperator(
+        task_id=call.__name__,
+        pipeline=STREAM,
+        python_callable=call,
+        op_kwargs={"table": table},
+        retry_delay=timedelta(seconds=5),
+        doc_md=inspect.cleandoc(call.__doc__ or ""),
+        **more,
+    )
+
+
+def reset_streaming_data(table: str) -> Any:
+    """Forget an earlier simulation, where the form says so: messages, events in Bronze, progress; Silver stays."""
+    if not get_current_context()["params"]["reset"]:
+        raise AirflowSkipException("Reset is not chosen: what came before stays.")
+    return call_verb("stream", "reset", "--table", table)
+
+
+def init_kafka_topic(table: str) -> Any:
+    """Make the topics of `kafka/topics.yaml` what they should be."""
+    return call_verb("stream", "topics")
+
+
+def review_producer_task(table: str) -> Any:
+    """Send reviews as events, and hand over in the audit database which offsets they got."""
+    asked = get_current_context()["params"]
+    words = ["--count", asked["reviews"], "--rate", asked["rate"], "--trouble-share", asked["bad_share"]]
+    words += ["--seed", asked["seed"], "--run-id", producer_id()]
+    return call_verb("stream", "produce", *map(str, words))
+
+
+def review_consumer_task(table: str) -> Any:
+    """Take events into Silver, micro-batch by micro-batch, until all that was sent is there, or for some minutes."""
+    minutes = get_current_context()["params"]["minutes"]
+    end = ["--continuous", "--minutes", str(minutes)] if minutes else ["--until-sent", producer_id()]
+    words = ["--run-id", run_id(), "--trigger", TRIGGER, *end]
+    return call_verb("stream", "run", table, *words, grace=GRACE_SECONDS)
+
+
+def reconcile(table: str) -> Any:
+    """Compare every offset that was sent with Bronze and with the micro-batches in the audit: each once."""
+    return call_verb("stream", "reconcile", producer_id(), "--table", table)
+
+
+def run_id() -> str:
+    """Return the id of the consumer's run on the platform."""
+    return platform_run_id(STREAM, get_current_context()["run_id"])
+
+
+def producer_id() -> str:
+    """Return the id under which the producer hands over what it has sent."""
+    return f"{run_id()}-sent"
