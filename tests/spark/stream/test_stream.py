@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from lakehouse.audit.lease import hold
 from lakehouse.audit.stream_rows import Sends
-from lakehouse.engine import stream_run
+from lakehouse.engine import stream_compact, stream_run
 from lakehouse.engine.stream_end import Bounds
 from lakehouse.errors import LeaseHeld, OffsetsLost, StateError, StreamStalled, StreamUnbalanced, TopicChanged
 from lakehouse.streaming.ensure import ensure_topics
@@ -374,3 +374,21 @@ def test_a_simulation_is_forgotten_and_its_rows_stay(shop, say):
 
 def table_uri(shop) -> str:
     return shop.house.lake.uri("bronze", "reviews_events")
+
+
+def test_many_small_files_become_few_and_nothing_else_changes(shop, say, monkeypatch):
+    monkeypatch.setattr(stream_run, "EVERY", 1)
+    monkeypatch.setattr(stream_compact, "MANY", 3)
+    for number in range(1, 5):
+        shop.send(say(number), say(number + 20, 9))
+        outcome = shop.take()
+    assert outcome.result.phases["compact"] > 0
+    spark, lake = shop.house.spark, shop.house.lake
+    for uri in (lake.uri("bronze", "reviews_events"), lake.uri("silver", "reviews"), lake.uri("quarantine", "reviews")):
+        history = spark.sql(f"DESCRIBE HISTORY delta.`{uri}`").select("operation").collect()
+        assert "OPTIMIZE" in [row.operation for row in history]
+    shop.send(say(1, 1, minutes=90), say(5))
+    assert ledger(shop.take()) == {"rows_in": 2, "inserted": 1, "updated": 1}
+    assert shop.silver("review_id, review_score") == [("r0", 3), ("r1", 1), *[(f"r{n}", 5) for n in range(2, 6)]]
+    assert (len(shop.events()), len(shop.quarantine())) == (10, 4)
+    assert ledger(shop.take()) == {}

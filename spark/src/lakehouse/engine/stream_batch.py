@@ -21,6 +21,11 @@ class Sum:
     batches: int = 0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def spend(self, phase: str, seconds: float) -> None:
+        """Count seconds that no micro-batch is the cause of."""
+        phases = self.result.phases
+        self.result = replace(self.result, phases=phases | {phase: round(phases.get(phase, 0.0) + seconds, 3)})
+
     def begin(self) -> None:
         """Begin a micro-batch."""
         self.started_at = datetime.now(UTC)

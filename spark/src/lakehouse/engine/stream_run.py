@@ -18,6 +18,7 @@ from lakehouse.engine.context import Context
 from lakehouse.engine.recover import record_lost
 from lakehouse.engine.stream import Pending, keep_events, pending, positions, take_in
 from lakehouse.engine.stream_batch import Sum
+from lakehouse.engine.stream_compact import EVERY, compact_many
 from lakehouse.engine.stream_end import Bounds, End
 from lakehouse.errors import LeaseHeld
 from lakehouse.lake import Lake
@@ -168,6 +169,8 @@ class StreamRun:
             if found is None:
                 return False
             self._take(found, self._context(found, lease))
+            if self.sum.batches % EVERY == 0:
+                self.sum.spend("compact", compact_many(self.table, self._context(None, lease)))
         return True
 
     def _take(self, found: Pending, context: Context) -> None:
