@@ -312,3 +312,19 @@ def test_what_was_let_go_can_be_taken_at_once(audit_url):
     for turn in range(50):
         with hold(audit_url, ["a", "b"], f"r{turn}", 1):
             pass
+
+
+def test_names_after_the_first_are_waited_for_in_turns(audit_url):
+    stream = hold(audit_url, ["shop.silver.reviews"], "stream", 1)
+    threading.Timer(1, stream.release).start()
+    with hold(audit_url, ["shop", "shop.silver.reviews"], "batch", 1, turn_seconds=10) as lease:
+        assert lease.fences.keys() == {"shop", "shop.silver.reviews"}
+        began = time.monotonic()
+        with pytest.raises(LeaseHeld, match="run batch"):
+            hold(audit_url, ["shop", "shop.silver.reviews"], "second", 1, turn_seconds=10)
+        assert time.monotonic() - began < 5
+    with (
+        hold(audit_url, ["shop.silver.reviews"], "stream", 1),
+        pytest.raises(LeaseHeld, match=r"silver\.reviews.*stream"),
+    ):
+        hold(audit_url, ["shop", "shop.silver.reviews"], "batch", 1, turn_seconds=1)

@@ -19,6 +19,8 @@ log = get_logger(__name__)
 
 # How long an ended session may take to go, and a session that has the lock to say who it is.
 TAKEOVER_SECONDS = 10.0
+# How long a batch run, or maintenance, waits for a stream to leave a table.
+TURN_SECONDS = 30.0
 _PAUSE_SECONDS = 0.05
 # The server notices a lost host by the same figures as the client (database.py), and never ends an idle holder.
 _OPTIONS = (
@@ -27,17 +29,22 @@ _OPTIONS = (
 )
 
 
-def hold(url: str, names: Collection[str], run_id: str, attempt: int, wait_seconds: float = 0) -> Lease:
+def hold(
+    url: str, names: Collection[str], run_id: str, attempt: int, wait_seconds: float = 0, turn_seconds: float = 0
+) -> Lease:
     """Take every name for an attempt of a run, or none.
 
-    Waits up to `wait_seconds` for another run, then raises LeaseHeld saying who it is. An earlier attempt of the same
-    run is not waited for: it is fenced and its session ended. Raises AuditUnavailable when the database is away.
+    Waits up to `wait_seconds` for another run, then raises LeaseHeld saying who it is; for each name after the first at
+    least `turn_seconds`: who has a pipeline finds its tables held by nothing but a stream's micro-batch. An earlier
+    attempt of the same run is not waited for: it is fenced and its session ended. Raises AuditUnavailable when the
+    database is away.
     """
     lease = Lease(url, run_id, attempt)
     deadline = time.monotonic() + wait_seconds
     try:
         for name in sorted(set(names)):  # one order for everybody: two runs never wait for each other
             lease.take(name, deadline)
+            deadline = max(deadline, time.monotonic() + turn_seconds)
     except psycopg2.Error as error:
         lease.release()
         raise unavailable(url, error) from error

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from lakehouse.alerts.courier import Courier, follows
-from lakehouse.audit.lease import Lease, hold
+from lakehouse.audit.lease import TURN_SECONDS, Lease, hold
 from lakehouse.audit.log import Audit
 from lakehouse.audit.result import TableResult
 from lakehouse.engine.bronze import run_bronze
@@ -88,7 +88,7 @@ class Run:
         url = self.settings.need_audit_url()
         # The pipeline's own name is held too: whoever holds it may end the rows of runs that died on another host.
         names.append(self.catalog.pipeline.name)
-        self._lease = hold(url, names, request.run_id, request.attempt, request.wait_seconds)
+        self._lease = hold(url, names, request.run_id, request.attempt, request.wait_seconds, TURN_SECONDS)
         try:
             self._begin(names)
         except BaseException:
