@@ -23,9 +23,11 @@ from pydantic import SecretStr
 
 from lakehouse.audit.migrate import migrate
 from lakehouse.lake import Lake
+from lakehouse.publish.manifest import Manifest
 from lakehouse.publish.store import current
 from lakehouse.settings import Settings
 from lakehouse.source.sample import write_sample
+from lakehouse.source.simulate import simulate
 from lakehouse.stack import airflow
 from lakehouse.stack.airflow import log_in
 from lakehouse.stack.layout import layout
@@ -99,6 +101,13 @@ class Api:
         told = self.call("GET", f"{run}/taskInstances").json()["task_instances"]
         return {task["task_id"]: (task["state"], task["try_number"]) for task in told}
 
+    def returned(self, run: str, task: str) -> Any:
+        """What a task returned."""
+        found = self.call("GET", f"{run}/taskInstances/{task}/xcomEntries/return_value?deserialize=true").json()[
+            "value"
+        ]
+        return json.loads(found) if isinstance(found, str) else found
+
     def log(self, run: str, task: str) -> str:
         """What the log of a task's first try says."""
         lines = self.call("GET", f"{run}/taskInstances/{task}/logs/1").json()["content"]
@@ -170,7 +179,7 @@ def test_both_dags_end_in_a_publication_and_a_second_run_changes_nothing(stack: 
         assert found.version() == version
     assert ask(stack, "SELECT status FROM audit.runs") == [("SUCCESS",)]
     ends = "inserted + updated + unchanged + stale + duplicate + quarantined + deleted"
-    assert ask(stack, f"SELECT count(*), bool_and(input_rows = {ends}) FROM audit.run_logs") == [(30, True)]
+    assert ask(stack, f"SELECT count(*), bool_and(input_rows = {ends}) FROM audit.run_logs") == [(32, True)]
     assert ask(stack, "SELECT number FROM audit.publications") == [(first.number,)]
     assert api.end(api.trigger("medallion_pipeline")) == "success"
     assert current(stack, "olist") == first
@@ -200,7 +209,7 @@ def test_a_published_gold_table_is_an_event_with_its_rows_and_starts_the_dag_tha
     stack: Settings, api: Api
 ) -> None:
     events = api.call("GET", "assets/events?limit=100").json()["asset_events"]
-    assert len(events) == len({event["name"] for event in events}) == 12, "one a Gold table, of the first run alone"
+    assert len(events) == len({event["name"] for event in events}) == 14, "one a Gold table, of the first run alone"
     (sales,) = [event["extra"] for event in events if event["name"] == "olist.gold.fact_sales"]
     lake = Lake(stack, "olist")
     table = lake.open(lake.uri("gold", "fact_sales"))
@@ -254,6 +263,72 @@ def test_bad_values_are_refused_in_the_form_or_by_the_first_task(stack: Settings
     assert api.end(run) == "failed"
     assert "the window ends (2018-08-01T00:00:00+00:00) before it begins" in api.log(run, "fetch_holidays")
     assert {state for task, (state, _) in api.tasks(run).items() if task != "fetch_holidays"} == {"upstream_failed"}
+
+
+def versions(settings: Settings) -> dict[str, int]:
+    """The newest version of every table that is published."""
+    lake, found = Lake(settings, "olist"), {}
+    for name in published(settings).tables:
+        _, layer, table = name.split(".")
+        there = lake.open(lake.uri(layer, table))
+        assert there is not None
+        found[name] = there.version()
+    return found
+
+
+def published(settings: Settings) -> Manifest:
+    manifest = current(settings, "olist")
+    assert manifest is not None
+    return manifest
+
+
+def test_a_dry_run_says_what_would_come_and_maintenance_keeps_what_is_published(stack: Settings, api: Api) -> None:
+    day = simulate(stack.connection_url("source"), changes=0.01, seed=3)
+    before, readable = versions(stack), published(stack)
+    run = api.trigger("medallion_pipeline", {"dry_run": True})
+    assert api.end(run) == "success"
+    plan = api.returned(run, "bronze_ingestion")
+    orders = day["orders"]
+    assert plan["olist.bronze.orders"]["rows"] == orders.inserted + orders.updated + orders.deleted
+    said = api.trigger("maintenance", {"dry_run": True})
+    assert api.end(said) == "success"
+    assert (versions(stack), published(stack)) == (before, readable)
+    done = api.trigger("maintenance")
+    assert api.end(done) == "success"
+    lake = Lake(stack, "olist")
+    for name, version in readable.tables.items():
+        _, layer, table = name.split(".")
+        there = lake.open(lake.uri(layer, table))
+        assert there is not None
+        there.load_as_version(version)
+        assert pa.table(there.scan()).num_rows > 0, name
+
+
+def test_review_events_come_into_the_same_table_and_are_compared(stack: Settings, api: Api) -> None:
+    run = api.trigger("streaming_pipeline", {"reviews": 600, "rate": 200, "bad_share": 0.1})
+    assert api.end(run) == "success"
+    done = ("init_kafka_topic", "review_consumer_task", "review_producer_task", "reconcile")
+    assert api.tasks(run) == dict.fromkeys(done, ("success", 1)) | {"reset_streaming_data": ("skipped", 1)}
+    ((sent,),) = ask(stack, "SELECT sum(next_offset - first_offset) FROM audit.stream_sends")
+    assert ask(stack, "SELECT sum(received) FROM audit.stream_batches") == [(sent,)]
+    assert ask(stack, "SELECT DISTINCT status FROM audit.runs WHERE run_id LIKE 'stream-%'") == [("SUCCESS",)]
+    lake = Lake(stack, "olist")
+    events, silver = (
+        lake.open(lake.uri("bronze", "order_reviews_events")),
+        lake.open(lake.uri("silver", "order_reviews")),
+    )
+    assert events is not None
+    assert silver is not None
+    places = pa.table(events.scan(columns=["partition", "offset"])).to_pylist()
+    assert len(places) == len({(each["partition"], each["offset"]) for each in places}) == sent
+    ((written,),) = ask(stack, "SELECT sum(inserted + updated) FROM audit.stream_batches")
+    mine = [
+        each for each in pa.table(silver.scan(columns=["_run_id"])).to_pylist() if each["_run_id"].startswith("stream-")
+    ]
+    assert 0 < len(mine) <= written
+    found = api.returned(run, "reconcile")
+    assert found["ledger"]["quarantined"] > 0
+    assert api.end(api.trigger("medallion_pipeline")) == "success"
 
 
 def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, browser: Any) -> None:
