@@ -15,7 +15,11 @@ from lakehouse.specs import Catalog, Incremental, Layer, load_catalog
 
 OLIST = Path(__file__).parents[2] / "spark" / "pipelines" / "olist"
 CATALOG: Catalog = load_catalog(OLIST)
-TABLES = [table.name for table in CATALOG.layer(Layer.GOLD) if isinstance(table.block, Incremental)]
+GOLD = CATALOG.layer(Layer.GOLD)
+BLOCKS = {table.name: table.block for table in GOLD if isinstance(table.block, Incremental)}
+TABLES = list(BLOCKS)
+# Whatever keys are rebuilt, these are read whole.
+WHOLE = {name for block in BLOCKS.values() for name in block.read_whole}
 DIALECT = {"tinyint": "TINYINT", "timestamp": "TIMESTAMP", "string": "VARCHAR"}
 
 
@@ -52,7 +56,7 @@ def shop(con: duckdb.DuckDBPyConnection, chance: random.Random) -> None:
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as con:
         shop(con, random.Random(3))
-        for name in TABLES:
+        for name in [table.name for table in GOLD if table.name in BLOCKS.keys() | WHOLE]:
             con.execute(f"CREATE TABLE {name} AS {sql(name)}")
         yield con
 
