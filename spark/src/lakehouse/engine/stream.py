@@ -24,8 +24,8 @@ from lakehouse.specs import Layer, Silver, Table
 from lakehouse.streaming.events import EVENTS, Event, Origin, as_table, mark, taken_in
 from lakehouse.streaming.rows import Occasion, as_rows
 
-# Events of one Silver commit: more wait for the next one.
-MOST_EVENTS = 50_000
+# Events of one Silver commit, and their bytes: more wait for the next one.
+MOST_EVENTS, MOST_BYTES = 50_000, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ def pending(table: Table, context: Context) -> Pending | None:
     held = context.snapshot(context.lake.events(table), progress.bronze.version)
     if held is None:
         raise StateError("the table of events is not as this platform writes it.", where=context.lake.events(table))
-    parts, rows, version = [EVENTS.empty_table()], 0, progress.consumed
-    while version < progress.bronze.version and rows < MOST_EVENTS:
+    parts, rows, size, version = [EVENTS.empty_table()], 0, 0, progress.consumed
+    while version < progress.bronze.version and rows < MOST_EVENTS and size < MOST_BYTES:
         version += 1
         parts.append(changed_rows(held.place, held.schema, version, version).drop_columns([CHANGE_TYPE]).cast(EVENTS))
-        rows += parts[-1].num_rows
+        rows, size = rows + parts[-1].num_rows, size + parts[-1].nbytes
     return Pending(progress, pa.concat_tables(parts), version) if rows else None
 
 

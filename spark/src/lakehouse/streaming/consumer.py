@@ -13,8 +13,8 @@ from lakehouse.errors import OffsetsLost
 from lakehouse.streaming.broker import BOOTSTRAP_MS, REQUEST_MS, unavailable
 from lakehouse.streaming.events import Event
 
-# A fetch larger than that is cut, but for one message: messages may be as large as their topic allows.
-_FETCH_BYTES, _PARTITION_BYTES = 16 << 20, 4 << 20
+# Two fetches are less, as a Parquet file, than the driver reads of one version (changes.files.MOST_BYTES).
+_FETCH_BYTES, _PARTITION_BYTES = 8 << 20, 4 << 20
 _POLL_MS = 100
 _PER_POLL = 5_000
 
@@ -42,14 +42,15 @@ class Consumer:
     def read(self, most: int, seconds: float) -> list[Event]:
         """Return events as they come for up to `seconds`, in the order of their offsets; `offsets` moves with them.
 
-        It is back as soon as there are `most` of them (a fetch more), or when what had come was fetched.
+        It is back as soon as there are `most` of them, or 8 MiB (a fetch more), or when what had come was fetched.
         """
         found: list[Event] = []
-        deadline = time.monotonic() + seconds
-        while len(found) < most:
+        deadline, size = time.monotonic() + seconds, 0
+        while len(found) < most and size < _FETCH_BYTES:
             left = deadline - time.monotonic()
             fetched = self._poll(0 if left <= 0 else min(_POLL_MS, int(left * 1000) + 1))
             found += fetched
+            size += sum(len(each.value or b"") for each in fetched)
             if left <= 0 or (found and not fetched):
                 break
         return found
