@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from lakehouse.specs.model import Name, Severity
+from lakehouse.specs.kinds import Name
+from lakehouse.specs.model import Severity
 
 Scalar = bool | int | float | str
 

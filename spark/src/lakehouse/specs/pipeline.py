@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lakehouse.specs.model import Duration, Name
+from lakehouse.specs.kinds import Duration, Name
 
 
 class Spark(BaseModel):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from lakehouse.errors import SpecError
 from lakehouse.specs.explain import explained
-from lakehouse.specs.model import Duration
+from lakehouse.specs.kinds import Duration
 from lakehouse.specs.yaml_source import YamlProblem, read_yaml
 
 FILE = Path("kafka/topics.yaml")
