@@ -53,6 +53,7 @@ def test_every_pipeline_folder_has_a_dag_of_its_own(found):
         "no_yaml_pipeline",
         "setup_source_db",
         "shop_pipeline",
+        "streaming_pipeline",
     ]
 
 
@@ -90,6 +91,36 @@ def test_maintenance_is_daily_with_a_task_for_each_sound_pipeline(found):
     assert {task["pool"] for task in told["tasks"].values()} == {"spark"}
     assert told["schedule"] == "30 3 * * *"
     assert told["params"]["dry_run"]["default"] is False
+
+
+def test_the_stream_is_simulated_from_its_topic_to_its_reconciliation(found):
+    told = found["dags"]["streaming_pipeline"]
+    side_by_side = {"review_consumer_task", "review_producer_task"}
+    assert {name: set(task["downstream"]) for name, task in told["tasks"].items()} == {
+        "reset_streaming_data": {"init_kafka_topic"},
+        "init_kafka_topic": side_by_side,
+        "review_consumer_task": {"reconcile"},
+        "review_producer_task": {"reconcile"},
+        "reconcile": set(),
+    }
+    assert (told["schedule"], told["max_active_runs"], told["paused"]) == ("None", 1, False)
+    assert "olist.silver.order_reviews" in told["doc"]
+    for task in told["tasks"].values():
+        assert task["doc"]
+        assert task["links"] == ["AuditLink"]
+        assert task["pool"] == "default_pool", "a stream must not hold the slot of the batch"
+    retries = {name: task["retries"] for name, task in told["tasks"].items()}
+    assert (retries["review_consumer_task"], retries["review_producer_task"]) == (2, 0)
+
+
+def test_the_streams_form_asks_how_much_how_fast_and_how_bad(found):
+    params = found["dags"]["streaming_pipeline"]["params"]
+    assert {name: (each["type"][-1], each["default"]) for name, each in params.items()} == {
+        "reviews": ("integer", 1_000), "rate": ("number", 100), "bad_share": ("number", 0.05), "seed": ("integer", 42),
+        "minutes": ("number", 0), "reset": ("boolean", False),
+    }  # fmt: skip
+    assert (params["bad_share"]["minimum"], params["bad_share"]["maximum"]) == (0, 1)
+    assert params["reviews"]["minimum"] == 1
 
 
 @pytest.mark.parametrize(("task", "layer"), LAYERS.items())

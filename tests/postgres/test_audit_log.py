@@ -386,6 +386,9 @@ def test_a_run_is_shown_with_all_its_parts(begun):
         "rules_failed": 1,
         "drift": 1,
         "publications": 1,
+        "sends": 0,
+        "batches_summed": 0,
+        "batches": 0,
     }
     assert shown["tables"][0]["window_to"] == WINDOW[1]
     assert shown["rules_failed"][0]["rule"] == "price_not_negative"

@@ -8,6 +8,14 @@ from lakehouse.audit.database import Cursor
 from lakehouse.errors import ParameterError, did_you_mean
 
 Row = dict[str, Any]
+LEDGER = ("inserted", "updated", "unchanged", "stale", "duplicate", "quarantined", "deleted")
+# Micro-batches of a run that are shown; their sum is of all.
+NEWEST_BATCHES = 50
+BATCHES = """
+SELECT attempt, batch, table_name, started_at, ended_at, extract(epoch FROM ended_at - started_at)::float AS seconds,
+       received, inserted, updated, unchanged, stale, duplicate, quarantined, deleted, version_events, version_written,
+       latency_p50_ms, latency_p95_ms, latency_max_ms, offsets, run_id
+FROM audit.stream_batches"""
 
 _RUNS = """
 SELECT runs.run_id, runs.attempt, runs.pipeline, runs.trigger, runs.status, runs.started_at, runs.ended_at,
@@ -36,6 +44,18 @@ _PARTS = {
         ORDER BY table_name, failed DESC, rule""",
     "drift": "SELECT * FROM audit.drift WHERE run_id = %s ORDER BY table_name, column_name",
     "publications": "SELECT * FROM audit.publications WHERE run_id = %s ORDER BY number",
+    "sends": """
+        SELECT run_id, topic, topic_id, partition, first_offset, next_offset, acknowledged, refused, finished_at, error
+        FROM audit.stream_sends WHERE run_id IN (
+            SELECT %s UNION SELECT params ->> 'producer' FROM audit.runs WHERE run_id = %s
+        ) ORDER BY run_id, topic, partition""",
+    "batches_summed": f"""
+        SELECT count(*) AS batches, {", ".join(f"sum({name})::bigint AS {name}" for name in ("received", *LEDGER))},
+               sum(extract(epoch FROM ended_at - started_at))::float AS seconds,
+               max(latency_p50_ms) AS latency_p50_ms, max(latency_p95_ms) AS latency_p95_ms,
+               max(latency_max_ms) AS latency_max_ms
+        FROM audit.stream_batches WHERE run_id = %s HAVING count(*) > 0""",
+    "batches": f"{BATCHES} WHERE run_id = %s ORDER BY attempt DESC, batch DESC LIMIT {NEWEST_BATCHES}",
 }
 
 _USUAL = """
@@ -61,8 +81,12 @@ def runs(cursor: Cursor, limit: int, pipeline: str | None) -> list[Row]:
 
 
 def show(cursor: Cursor, run_id: str) -> dict[str, list[Row]]:
-    """Return all that is known of a run by part; raises ParameterError for an unknown one."""
-    parts = {name: rows(cursor, query, [run_id]) for name, query in _PARTS.items()}
+    """Return all that is known of a run by part; raises ParameterError for an unknown one.
+
+    A stream's run has what its producer handed over (`sends`), its newest micro-batches, newest first (`batches`), and
+    the sum of all of them, their latencies being the worst (`batches_summed`); no other run has any of these.
+    """
+    parts = {name: rows(cursor, query, [run_id] * query.count("%s")) for name, query in _PARTS.items()}
     if not parts["attempts"]:
         known = [row["run_id"] for row in runs(cursor, 50, None)]
         raise ParameterError(

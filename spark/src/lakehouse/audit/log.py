@@ -155,7 +155,7 @@ class Audit(Database):
         return self.transact(lambda cursor: overview.run_of(cursor, dag_run_id, dag_id))
 
     def show(self, run_id: str) -> dict[str, list[history.Row]]:
-        """Return `attempts`, `tables`, `rules_failed`, `drift`, `publications` of a run; ParameterError if unknown."""
+        """Return all that is known of a run by part, see `history.show`; ParameterError if unknown."""
         return self.transact(lambda cursor: history.show(cursor, run_id))
 
     def alerts(self, limit: int = 20, *, pending: bool = False) -> list[history.Row]:
@@ -191,6 +191,10 @@ class Audit(Database):
     def batches_since(self, table: str, moment: datetime) -> list[history.Row]:
         """Return the micro-batches of a table that ended after a moment, of whatever run."""
         return self.transact(lambda cursor: stream_rows.batches_since(cursor, table, moment))
+
+    def newest_batches(self, table: str, limit: int) -> list[history.Row]:
+        """Return the newest micro-batches of a table, of whatever run, newest first, each with its seconds."""
+        return self.transact(lambda cursor: stream_rows.newest_batches(cursor, table, limit))
 
     def batches_of(self, run_id: str) -> list[history.Row]:
         """Return a run's rows of audit.stream_batches in their order."""

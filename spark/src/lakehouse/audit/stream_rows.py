@@ -9,7 +9,7 @@ from datetime import datetime
 
 from lakehouse.audit import values
 from lakehouse.audit.database import Cursor
-from lakehouse.audit.history import Row, rows
+from lakehouse.audit.history import BATCHES, LEDGER, Row, rows
 from lakehouse.audit.result import Ledger
 from lakehouse.errors import StateError
 
@@ -82,9 +82,8 @@ WHERE (run_id, topic, partition) = (%s, %s, %s)
 RETURNING 1
 """
 _SENDS = "SELECT * FROM audit.stream_sends WHERE run_id = %s ORDER BY topic, partition"
-_LEDGER = ("inserted", "updated", "unchanged", "stale", "duplicate", "quarantined", "deleted")
 _FIGURES = (
-    *("table_name", "started_at", "ended_at", "offsets", "received", *_LEDGER),
+    *("table_name", "started_at", "ended_at", "offsets", "received", *LEDGER),
     *("version_events", "version_written", "latency_p50_ms", "latency_p95_ms", "latency_max_ms"),
 )
 _BATCH = f"""
@@ -93,6 +92,7 @@ VALUES (%(run_id)s, %(attempt)s, %(batch)s, {", ".join(f"%({name})s" for name in
 ON CONFLICT (run_id, attempt, batch) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _FIGURES)}
 """
 _SINCE = "SELECT * FROM audit.stream_batches WHERE table_name = %s AND ended_at >= %s ORDER BY started_at"
+_NEWEST = f"{BATCHES} WHERE table_name = %s ORDER BY started_at DESC LIMIT %s"
 _BATCHES = "SELECT * FROM audit.stream_batches WHERE run_id = %s ORDER BY attempt, batch"
 
 
@@ -133,7 +133,7 @@ def write_batch(cursor: Cursor, run_id: str, attempt: int, batch: StreamBatch) -
     cursor.execute(
         _BATCH,
         {
-            **{name: ledger[name] for name in _LEDGER},
+            **{name: ledger[name] for name in LEDGER},
             **vars(batch),
             "run_id": run_id,
             "attempt": attempt,
@@ -147,6 +147,11 @@ def write_batch(cursor: Cursor, run_id: str, attempt: int, batch: StreamBatch) -
 def batches_since(cursor: Cursor, table: str, moment: datetime) -> list[Row]:
     """Return the rows of audit.stream_batches of a table that ended after a moment, in the order of their beginning."""
     return rows(cursor, _SINCE, [table, moment])
+
+
+def newest_batches(cursor: Cursor, table: str, limit: int) -> list[Row]:
+    """Return the newest micro-batches of a table, of whatever run, newest first, each with its seconds."""
+    return rows(cursor, _NEWEST, [table, limit])
 
 
 def batches_of(cursor: Cursor, run_id: str) -> list[Row]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from lakehouse.audit.history import LEDGER
 from lakehouse.audit.log import Audit
 from lakehouse.audit.migrate import migrate
 from lakehouse.cli.runs import new_run_id
@@ -16,6 +17,10 @@ from lakehouse.publish.store import current, kept, roll_back
 from lakehouse.settings import load_settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+_OF_BATCHES = (
+    *("attempt", "batches", "batch", "started_at", "seconds", "received", *LEDGER, "version_written"),
+    *("latency_p50_ms", "latency_p95_ms", "latency_max_ms"),
+)
 runs_app = typer.Typer(invoke_without_command=True, help="Runs, newest first, and what each did.")
 
 
@@ -51,7 +56,7 @@ def runs_command(
 
 @runs_app.command("show")
 def show_command(run_id: Annotated[str, typer.Argument(help="Id of a run.")], as_json: Json = False) -> None:
-    """Show one run: its attempts, tables, failed rules, drift, publications."""
+    """Show one run: its attempts, tables, failed rules, drift, publications; a stream's micro-batches."""
     found = _audit().show(run_id)
     if as_json:
         print_json(found)
@@ -59,7 +64,14 @@ def show_command(run_id: Annotated[str, typer.Argument(help="Id of a run.")], as
     for title, rows in found.items():
         if rows:
             console.print(f"\n{title}", style="bold")
-            console.print(rows_grid(rows, [name for name in rows[0] if any(row[name] is not None for row in rows)]))
+            console.print(rows_grid(rows, _columns(title, rows)))
+
+
+def _columns(part: str, rows: list[dict[str, Any]]) -> list[str]:
+    """Return the columns that say something, by the width of a terminal; --json has all."""
+    if part.startswith("batches"):
+        return [name for name in _OF_BATCHES if name in rows[0] and any(row[name] for row in rows)]
+    return [name for name in rows[0] if any(row[name] is not None for row in rows)]
 
 
 def publications_command(

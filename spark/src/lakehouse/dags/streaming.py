@@ -75,16 +75,21 @@ def streaming_dag(table: Table) -> DAG:
 
 def _form() -> dict[str, Param]:
     def number(default: float, description: str, title: str, **limits: Any) -> Param:
-        return Param(default, description, type="number", title=title, minimum=0, **limits)
+        return _param(default, description, "number", title, minimum=0, **limits)
 
     return {
-        "reviews": Param(1_000, "How many events are sent.", type="integer", title="Reviews", minimum=1),
-        "rate": number(100, "Events a second; 0: as fast as they go.", "Events a second"),
+        "reviews": _param(1_000, "How many events are sent.", "integer", "Reviews", minimum=1),
+        "rate": number(100, "Events a second; 0 or empty: as fast as they go.", "Events a second"),
         "bad_share": number(0.05, "Share of events that are trouble on purpose, 0 to 1.", "Bad events", maximum=1),
-        "seed": Param(42, "The same seed makes the same trouble.", type="integer", title="Seed"),
+        "seed": _param(42, "The same seed makes the same trouble.", "integer", "Seed"),
         "minutes": number(0, "0: until all that was sent is taken in. Else the consumer runs so long.", "Minutes"),
-        "reset": Param(False, "First forget an earlier simulation.", type="boolean", title="Reset"),
+        "reset": _param(False, "First forget an earlier simulation.", "boolean", "Reset"),
     }
+
+
+def _param(default: object, description: str, kind: str, title: str, **limits: Any) -> Param:
+    # Without "null" among its types Airflow's form calls a param required, although it has a default.
+    return Param(default, description, type=["null", kind], title=title, **limits)
 
 
 def _task(call: Callable[..., Any], table: str, **more: Any) -> StepOperator:
@@ -114,9 +119,9 @@ def init_kafka_topic(table: str) -> Any:
 def review_producer_task(table: str) -> Any:
     """Send reviews as events, and hand over in the audit database which offsets they got."""
     asked = get_current_context()["params"]
-    words = ["--count", asked["reviews"], "--rate", asked["rate"], "--trouble-share", asked["bad_share"]]
-    words += ["--seed", asked["seed"], "--run-id", producer_id()]
-    return call_verb("stream", "produce", *map(str, words))
+    options = {"--count": "reviews", "--rate": "rate", "--trouble-share": "bad_share", "--seed": "seed"}
+    words = [f"{option}={asked[name]}" for option, name in options.items() if asked[name] is not None]
+    return call_verb("stream", "produce", *words, "--run-id", producer_id())
 
 
 def review_consumer_task(table: str) -> Any:

@@ -79,7 +79,7 @@ class StreamRun:
         self.settings, self.catalog, self.request, self.tell = settings, catalog, request, tell
         self.table = catalog.table(request.table)
         self.block, self.stream = self.table.need_stream()
-        self.name = f"{catalog.pipeline.name}.stream.{self.table.name}"
+        self.name = self.table.stream_name
         self.lake = Lake(settings, catalog.pipeline.name)
         self.audit = Audit(settings.need_audit_url(), secrets_of(settings))
         self.attempt = 0

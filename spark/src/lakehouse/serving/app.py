@@ -1,4 +1,4 @@
-"""The pages: the last runs, one run, the audit queries. They only read."""
+"""The pages: the last runs, one run, the streams, the audit queries. They only read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastapi.staticfiles import StaticFiles
 from lakehouse.errors import AuditUnavailable, LakehouseError, ParameterError, SettingsError, SpecError
 from lakehouse.log import get_logger, secrets_of
 from lakehouse.publish.manifest import Manifest
-from lakehouse.serving import contracts
+from lakehouse.serving import contracts, stream_routes
 from lakehouse.serving.bars import run_bars
 from lakehouse.serving.pages import STATIC, page, trouble
 from lakehouse.serving.reader import LONGEST_LIST, Reader, places
-from lakehouse.serving.run_page import run_page
+from lakehouse.serving.run_page import run_page, stream_of
 from lakehouse.serving.visitor import Login, Unwelcome, Visitor
 from lakehouse.serving.words import Fault
 from lakehouse.settings import Settings
@@ -43,6 +43,7 @@ def make_app(load: Callable[[], Settings], login: Login) -> FastAPI:
     app.state.reader = Reader(load)
     app.include_router(_pages, dependencies=[Depends(visited)])
     app.include_router(contracts.router, dependencies=[Depends(visited)])
+    app.include_router(stream_routes.router, dependencies=[Depends(visited)])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(Unwelcome, _unwelcome)
     app.add_exception_handler(LakehouseError, _told)
@@ -58,7 +59,7 @@ async def last_runs(request: Request, pipeline: str | None = None) -> Response:
     """The newest runs, newest first."""
     reader: Reader = request.app.state.reader
     runs = await reader.runs(pipeline)
-    names = sorted({run["pipeline"] for run in runs})
+    names = sorted({run["pipeline"] for run in runs if not stream_of(run["pipeline"])})
     manifests = {name: await reader.manifest(name) for name in names}
     return page(
         request,
@@ -90,7 +91,8 @@ async def one_run(request: Request, run_id: str) -> Response:
     """One run: what became of every row, and why what failed did."""
     reader: Reader = request.app.state.reader
     found = await reader.run(run_id)
-    manifest = await reader.manifest(found["attempts"][-1]["pipeline"])
+    name = found["attempts"][-1]["pipeline"]
+    manifest = None if stream_of(name) else await reader.manifest(name)
     shown = run_page(found, manifest, secrets_of(reader.settings))
     return page(request, "run.html", shown=shown, places=places(reader.settings))
 

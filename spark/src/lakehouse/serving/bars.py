@@ -99,3 +99,24 @@ def _segments(row: Row, start: float, scale: float) -> list[Segment]:
         found.append(Segment(phase, start * scale, max(SHORTEST, seconds * scale), seconds))
         start += seconds
     return found
+
+
+@dataclass(frozen=True)
+class LatencyBar:
+    """One micro-batch in a row of bars: heights out of TALL of its median and its 95th percentile, and the batch."""
+
+    p50: float
+    p95: float
+    batch: Row
+
+
+def latency_bars(batches: Sequence[Row]) -> list[LatencyBar]:
+    """Return bars for the newest micro-batches whose latency is known, given newest first, the oldest first."""
+    known = [row for row in batches if row["latency_p95_ms"] is not None and row["latency_p50_ms"] is not None]
+    newest = known[:_MOST_BARS][::-1]
+    longest = max((row["latency_p95_ms"] for row in newest), default=0.0) or 1.0
+
+    def height(milliseconds: float) -> float:
+        return max(SHORTEST, TALL * milliseconds / longest)
+
+    return [LatencyBar(height(row["latency_p50_ms"]), height(row["latency_p95_ms"]), row) for row in newest]

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import anyio
 from anyio import CapacityLimiter, to_thread
 
 from lakehouse.audit.history import Row
@@ -16,6 +15,7 @@ from lakehouse.errors import LakehouseError, ParameterError
 from lakehouse.log import secrets_of
 from lakehouse.publish.manifest import Manifest
 from lakehouse.publish.store import current
+from lakehouse.serving.patience import within
 from lakehouse.serving.queries import Query, read_queries
 from lakehouse.settings import Settings
 
@@ -70,15 +70,12 @@ class Reader:
 
     async def manifest(self, pipeline: str) -> Manifest | LakehouseError | None:
         """Return what readers of a pipeline follow, None before the first publication, or why that is not known."""
-        try:
-            with anyio.fail_after(_STORE_PATIENCE_SECONDS):
-                return await to_thread.run_sync(
-                    lambda: current(self.settings, pipeline), limiter=self._limits[1], abandon_on_cancel=True
-                )
-        except TimeoutError:
-            return LakehouseError(f"the lake's ops layer did not answer in {_STORE_PATIENCE_SECONDS:.0f} s.")
-        except LakehouseError as error:
-            return error
+        return await within(
+            _STORE_PATIENCE_SECONDS,
+            lambda: current(self.settings, pipeline),
+            self._limits[1],
+            "the lake's ops layer",
+        )
 
     async def _read(self, work: Callable[[], T]) -> T:
         return await to_thread.run_sync(work, limiter=self._limits[0])

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from lakehouse.audit.history import Row
+from lakehouse.audit.history import LEDGER, Row
 from lakehouse.errors import LakehouseError
 from lakehouse.publish.manifest import Manifest
-from lakehouse.serving.bars import Lane, lanes, phases_of
+from lakehouse.serving.bars import Lane, LatencyBar, lanes, latency_bars, phases_of
 from lakehouse.serving.words import Fault
+from lakehouse.specs.model import STREAM
 
 LAYERS = ("bronze", "silver", "gold")
-# The ledger's classes, as the audit names and orders them: their sum is what came in.
-CLASSES = ("inserted", "updated", "unchanged", "stale", "duplicate", "quarantined", "deleted")
-FIGURES = ("input_rows", *CLASSES, "output_rows")
+FIGURES = ("input_rows", *LEDGER, "output_rows")
 PLAIN: tuple[object, ...] = (None, "", False, [], {})
 
 
@@ -31,7 +30,10 @@ class Ledger:
 
 @dataclass(frozen=True)
 class RunPage:
-    """A run by its newest attempt; `faults` are its failed tables, or the run itself where no table failed."""
+    """A run by its newest attempt; `faults` are its failed tables, or the run itself where no table failed.
+
+    `stream` is the stream that it is a run of, or ""; only such a run has `sends` and `batches`, the newest first.
+    """
 
     run: Row
     attempts: list[Row]
@@ -47,6 +49,11 @@ class RunPage:
     manifest: Manifest | None = None
     manifest_unknown: str = ""
     sums: dict[str, int] = field(default_factory=dict)
+    stream: str = ""
+    sends: list[Row] = field(default_factory=list)
+    batches: list[Row] = field(default_factory=list)
+    bars: list[LatencyBar] = field(default_factory=list)
+    batches_sum: Row | None = None
 
     @property
     def airflow_path(self) -> str:
@@ -80,7 +87,18 @@ def run_page(
         manifest=manifest if isinstance(manifest, Manifest) else None,
         manifest_unknown=Fault.of(str(manifest), secrets).cause if isinstance(manifest, LakehouseError) else "",
         sums={name: sum(each.sums[name] for each in ledgers) for name in FIGURES},
+        stream=stream_of(run["pipeline"]),
+        sends=found["sends"],
+        batches=found["batches"],
+        bars=latency_bars(found["batches"]),
+        batches_sum=next(iter(found["batches_summed"]), None),
     )
+
+
+def stream_of(pipeline: str) -> str:
+    """Return the name that a stream has among streams by what its runs are called, "" where that is no stream."""
+    owner, between, table = pipeline.partition(STREAM)
+    return f"{owner}.{table}" if between else ""
 
 
 def _latest(tables: Iterable[Row]) -> list[Row]:

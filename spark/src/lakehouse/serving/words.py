@@ -14,8 +14,8 @@ from lakehouse.alerts.scrub import without_values
 
 # A word, and no name of something.
 _WORD = re.compile(r"[a-z]+[ ,]")
-FILTERS = ("count", "duration", "marked", "moment", "share", "short_moment")
-__all__ = ["FILTERS", "Fault", "count", "duration", "marked", "moment", "share", "short_moment"]
+FILTERS = ("count", "duration", "latency", "marked", "moment", "share", "short_moment")
+__all__ = ["FILTERS", "Fault", "count", "duration", "latency", "marked", "moment", "share", "short_moment"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,13 @@ def short_moment(instant: datetime) -> str:
 def count(number: int) -> str:
     """Return a whole number with its thousands apart."""
     return f"{number:,}"
+
+
+def latency(milliseconds: float | None) -> str:
+    """Return milliseconds as people say them, a dash where they are not known."""
+    if milliseconds is None:
+        return "\u2013"
+    return f"{milliseconds:.0f} ms" if round(milliseconds) < 1000 else duration(milliseconds / 1000)
 
 
 def share(part: int, whole: int) -> str:

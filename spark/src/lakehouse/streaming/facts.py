@@ -9,7 +9,7 @@ from kafka.admin import ConfigResource
 from kafka.protocol.consumer import OffsetSpec
 
 from lakehouse.errors import ParameterError, did_you_mean
-from lakehouse.streaming.broker import administrator
+from lakehouse.streaming.broker import BOOTSTRAP_MS, administrator
 
 _LONGEST = "max.message.bytes"
 
@@ -38,9 +38,12 @@ class TopicFacts:
         return sum(each.latest - each.earliest for each in self.partitions)
 
 
-def topic_facts(bootstrap: str, topic: str) -> TopicFacts:
-    """Look at a topic; ParameterError for one that Kafka does not know, KafkaUnavailable when no broker answers."""
-    with administrator(bootstrap) as client:
+def topic_facts(bootstrap: str, topic: str, *, bootstrap_ms: int = BOOTSTRAP_MS) -> TopicFacts:
+    """Look at a topic; ParameterError for one that Kafka does not know, KafkaUnavailable when no broker answers.
+
+    A broker that refuses is tried again for `bootstrap_ms`.
+    """
+    with administrator(bootstrap, bootstrap_ms=bootstrap_ms) as client:
         (found,) = client.describe_topics([topic])
         if not found["partitions"]:
             raise _unknown(client, topic)

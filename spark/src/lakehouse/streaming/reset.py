@@ -19,7 +19,7 @@ def reset(settings: Settings, table: Table, topic: Topic, run_id: str) -> list[s
 
     Raises LeaseHeld while the stream or a batch run is at work on the table.
     """
-    names = [f"{table.pipeline}.stream.{table.name}", table.full_name]
+    names = [table.stream_name, table.full_name]
     with hold(settings.need_audit_url(), names, run_id, 1) as lease:
         done = [f"topic {topic.name}"] if make_anew(settings.brokers(), topic) else []
         lake = Lake(settings, table.pipeline)
