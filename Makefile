@@ -93,6 +93,10 @@ pictures: install browser ## take the pictures in docs/images anew, from runs of
 bench: install ## measure a full load and a 1 % run against a plain Spark script and DuckDB
 	@$(BIN)/python bench/run.py
 
+.PHONY: bench-stream
+bench-stream: install ## measure the stream at 100, 1,000 and 5,000 events a second, with a lake in a folder and in MinIO
+	@$(BIN)/python bench/stream.py
+
 .PHONY: settings
 settings: $(PACKAGE) ## write .env.example anew from the settings class
 	@$(BIN)/python -m lakehouse.settings_example > .env.example

@@ -118,13 +118,13 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
     )
 
 
-def write_between_markers(page: Path, text: str) -> None:
+def write_between_markers(page: Path, text: str, first: str = BEGIN, last: str = END) -> None:
     """Put a text in the place of what stands between the page's markers."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.read_text().partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise SystemExit(f"{page}: lacks the line {BEGIN if not begin else END}")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        raise SystemExit(f"{page}: lacks the line {first if not begin else last}")
+    page.write_text(f"{before}{first}\n\n{text}\n\n{last}{after}")
 
 
 def main() -> None:

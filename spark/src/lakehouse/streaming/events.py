@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -27,8 +28,7 @@ EVENTS = pa.schema(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One event as a broker gave it; `timestamp` in milliseconds since 1970."""
 
     partition: int

@@ -28,8 +28,7 @@ class Reason(NamedTuple):
     value: str | None
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """Key, value and headers of one event."""
 
     key: bytes | None
@@ -70,18 +69,19 @@ class Parser:
             found = _object(message.value)
         except _Unreadable as error:
             return Read(reasons=[Reason("message_is_json", "", str(error)[:_SHOWN])])
-        read = Read()
+        # What is UTF-8 holds whole characters: half a one can only come of an escape.
+        read, escaped = Read(), b"\\u" in message.value
         for name, kind in self._types.items():
             read.columns[name] = None
             if name in found:
-                self._take(read, name, kind, found.pop(name))
+                self._take(read, name, kind, found.pop(name), escaped)
         _rescue(read, found)
         self._agree(read, message.key)
         return read
 
-    def _take(self, read: Read, name: str, kind: str, value: Any) -> None:
-        text = _as_text(value, kind)
-        if value is not None and (text is None or not _is_unicode(text)):
+    def _take(self, read: Read, name: str, kind: str, value: Any, escaped: bool) -> None:
+        text = value if type(value) is str else _as_text(value, kind)
+        if value is not None and (text is None or (escaped and not _is_unicode(text))):
             read.reasons.append(Reason(f"{name}_type", name, ascii(value)[:_SHOWN]))
         else:
             read.columns[name] = text
@@ -107,9 +107,7 @@ class Parser:
 def _object(value: bytes) -> dict[str, Any]:
     """Return a JSON object's fields; raises _Unreadable saying what it is instead."""
     try:
-        found = json.loads(
-            value.decode(), parse_int=_Number, parse_float=_Number, parse_constant=_refuse, object_pairs_hook=_once
-        )
+        found = _JSON.decode(value.decode())
     except UnicodeDecodeError as error:
         raise _Unreadable(f"no UTF-8 at byte {error.start}") from None
     except RecursionError:
@@ -131,6 +129,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         doubled = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise _Unreadable(f"the field {ascii(doubled)[:60]} stands twice")
     return found
+
+
+# One decoder: json.loads makes one a call, which takes longer than its work here.
+_JSON = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_refuse, object_pairs_hook=_once)
 
 
 def _as_text(value: Any, kind: str) -> str | None:

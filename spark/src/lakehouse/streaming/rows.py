@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,16 +68,17 @@ def as_rows(events: pa.Table, table: Table, stream: Stream, watermark: str, occa
     wanted = events
     if stream.tombstones == "ignore":
         wanted = events.filter(pc.not_equal(events.column("_op"), DELETE))
-    parser, read = Parser(table, stream), []
-    for each, message in _messages(wanted):
-        found = parser.read(message)
-        if message.value is None and not found.reasons:
-            found.columns[watermark] = (each["timestamp"] + timedelta(microseconds=999)).isoformat()
-        read.append(found)
-    good = [not each.reasons for each in read]
-    dead = [number for number, fine in enumerate(good) if not fine]
+    parser, messages = Parser(table, stream), _messages(wanted)
+    read = [parser.read(message) for message in messages]
+    for number, message in enumerate(messages):
+        if message.value is None and not read[number].reasons:
+            moment = wanted.column("timestamp")[number].as_py() + timedelta(microseconds=999)
+            read[number].columns[watermark] = moment.isoformat()
+    good = [number for number, each in enumerate(read) if not each.reasons]
+    dead = [number for number, each in enumerate(read) if each.reasons]
+    identities = [_identity(messages[number]) for number in good]
     return Rows(
-        rows=_bronze(wanted.filter(pa.array(good, pa.bool_())), [each for each in read if not each.reasons], table),
+        rows=_bronze(wanted.take(pa.array(good, pa.int64())), [read[number] for number in good], identities, table),
         dead=_dead_letters(wanted.take(pa.array(dead, pa.int64())), [read[number] for number in dead], table, occasion),
         ignored=events.num_rows - wanted.num_rows,
         unknown=Counter(name for each in read for name in each.unknown),
@@ -86,16 +86,19 @@ def as_rows(events: pa.Table, table: Table, stream: Stream, watermark: str, occa
     )
 
 
-def _messages(events: pa.Table) -> Iterator[tuple[dict[str, Any], Message]]:
-    for each in events.select(["timestamp", "key", "value", "headers"]).to_pylist():
-        headers = [(header["name"], header["value"]) for header in each["headers"] or []]
-        yield each, Message(each["key"], each["value"], headers)
+def _messages(events: pa.Table) -> list[Message]:
+    # Column by column: a row as a dictionary takes longer than what is read from it.
+    columns = [events.column(name).to_pylist() for name in ("key", "value", "headers")]
+    return [
+        Message(key, value, [(header["name"], header["value"]) for header in headers or ()])
+        for key, value, headers in zip(*columns, strict=True)
+    ]
 
 
-def _bronze(events: pa.Table, read: list[Read], table: Table) -> pa.Table:
+def _bronze(events: pa.Table, read: list[Read], identities: list[str], table: Table) -> pa.Table:
     columns = {name: pa.array([each.columns[name] for each in read], pa.string()) for name in table.column_names}
     columns[RESCUED] = pa.array([each.rescued for each in read], pa.string())
-    columns[IDENTITY] = pa.array([_identity(each) for each in events.select(["key", "value"]).to_pylist()], pa.string())
+    columns[IDENTITY] = pa.array(identities, pa.string())
     columns |= {name: events.column(name) for name in _PLACE}
     return pa.table(columns, schema=bronze_schema(table))
 
@@ -107,7 +110,7 @@ def _dead_letters(events: pa.Table, read: list[Read], table: Table, occasion: Oc
 
 def _letter(event: dict[str, Any], read: Read, table: Table, occasion: Occasion) -> dict[str, Any]:
     return {
-        "fingerprint": _identity(event),
+        "fingerprint": _identity(Message(event["key"], event["value"])),
         "key": None,
         "payload": _payload(event),
         "reasons": [{**reason._asdict(), "severity": "error"} for reason in read.reasons],
@@ -120,9 +123,9 @@ def _letter(event: dict[str, Any], read: Read, table: Table, occasion: Occasion)
     }
 
 
-def _identity(event: dict[str, Any]) -> str:
+def _identity(message: Message) -> str:
     """Return a digest of an event's key and value: what comes twice is kept once."""
-    parts = [b"\0" if part is None else b"\1" + part for part in (event["key"], event["value"])]
+    parts = [b"\0" if part is None else b"\1" + part for part in (message.key, message.value)]
     return hashlib.md5(b"".join([len(parts[0]).to_bytes(8), *parts]), usedforsecurity=False).hexdigest()
 
 

@@ -111,7 +111,7 @@ _ALL = (
     Trouble("missing_key", End.QUARANTINED, _nameless),
     Trouble("invalid_utf8", End.QUARANTINED, _latin_1),
     Trouble("lone_surrogate", End.QUARANTINED, _surrogate),
-    Trouble("null_key", End.WRITTEN, lambda draft: (None, encode(draft.fields), [])),
+    Trouble("null_key", End.QUARANTINED, lambda draft: (None, encode(draft.fields), [])),
     Trouble("unknown_field", End.WRITTEN, lambda draft: draft.but(channel="app", helpful_votes=3)),
     Trouble("large", End.WRITTEN, lambda draft: draft.but(review_comment_message="x" * LARGE_BYTES), weight=1),
     Trouble("oversized", End.REFUSED, lambda draft: draft.but(review_comment_message="x" * draft.most_bytes), weight=1),

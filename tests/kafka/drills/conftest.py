@@ -1,0 +1,77 @@
+"""One lake with reviews and their orders for all drills, made once; each drill has a copy, and a topic of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psycopg2
+import pytest
+
+from lakehouse.audit.migrate import migrate
+from lakehouse.source.load import setup_source
+from lakehouse.source.sample import write_sample
+
+ROOT = Path(__file__).parents[3]
+TOPIC = "olist_reviews_stream"
+
+
+def beside(name: str) -> ModuleType:
+    """A module of this folder: a test folder holds no package, so it is loaded by its path."""
+    spec = importlib.util.spec_from_file_location(f"tests_kafka_drills_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+stream, count = beside("stream"), beside("count")
+
+
+def new_database(server: str, template: str = "template1") -> str:
+    """URL of a database with what another one holds."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    with closing(psycopg2.connect(server)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
+    return server.rpartition("/")[0] + f"/{name}"
+
+
+@pytest.fixture(scope="session")
+def first_lake(postgres: str) -> Iterator[Any]:
+    """A lake after its first batch: what all drills begin with."""
+    folder = Path(tempfile.mkdtemp(prefix="lakehouse-drills-"))
+    write_sample(folder / "raw", scale=0.01)
+    shutil.copytree(ROOT / "spark" / "pipelines", folder / "pipelines")
+    urls = new_database(postgres), new_database(postgres)
+    setup_source(urls[0], folder / "raw")
+    migrate(urls[1], ROOT / "warehouse" / "migrations")
+    made = stream.Stream(folder, "", urls, {}, count)
+    words = ("--tables", "customers,orders,order_reviews", "--no-publish")
+    made.ends(made.start("run", "olist", "--layers", "bronze,silver", *words))
+    yield made
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def drill(first_lake: Any, postgres: str, broker: Any, new_topic: Callable[..., Any]) -> Iterator[Any]:
+    """A stream that has not begun; what runs of it at the end is killed."""
+    folder, topic = Path(tempfile.mkdtemp(prefix="lakehouse-drill-")), new_topic().name
+    for name in ("raw", "pipelines", "run"):
+        shutil.copytree(first_lake.folder / name, folder / name)
+    contract = folder / "pipelines" / "olist" / "silver" / "order_reviews.odcs.yaml"
+    contract.write_text(contract.read_text().replace(TOPIC, topic))
+    urls = tuple(new_database(postgres, url) for url in (first_lake.source_url, first_lake.audit_url))
+    made = stream.Stream(folder, topic, urls, {"KAFKA_BOOTSTRAP": broker.bootstrap}, count)
+    yield made
+    made.close()
+    shutil.rmtree(folder)

@@ -1,0 +1,114 @@
+"""A stream of real processes, killed and disturbed while events flow: every event is in the tables once, whatever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from random import Random
+
+import pytest
+
+pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
+KILLED = -signal.SIGKILL
+LEDGER = "inserted + updated + unchanged + stale + duplicate + quarantined + deleted"
+# Where the consumer ends, in the order of a micro-batch: at which call of what.
+POINTS = {
+    "events written, no log entry": ("lakehouse.changes.write", "create_entry", "before", "1"),
+    "events in Bronze": ("lakehouse.engine.stream_run", "keep_events", "after", "1"),
+    "rejects in the quarantine": ("lakehouse.engine.silver_small", "keep_rejects", "after", "2"),
+    "Silver written, no log entry": ("lakehouse.engine.silver_small", "commit_change", "before", "2"),
+    "Silver has its commit": ("lakehouse.engine.silver_small", "commit_change", "after", "2"),
+    "the audit has the table's row": ("lakehouse.audit.log", "Audit.table_finished", "after", "2"),
+    "the audit has the micro-batch": ("lakehouse.audit.log", "Audit.write_batch", "after", "2"),
+}
+
+
+def need_every_event_once(drill) -> None:
+    """Compare every table, and the audit, with what the producer wrote down."""
+    lines = drill.lines()
+    kept = [(line.partition, line.offset, line.key, line.value, line.headers) for line in lines]
+    assert drill.tables.events() == kept
+    rejected = [line for line in lines if line.is_rejected(drill.orders)]
+    good = [line.answer for line in lines if not line.is_rejected(drill.orders)]
+    held = drill.tables.answers()
+    assert len({answer.key for answer in held}) == len(held)
+    have, want = {answer.key: answer.score for answer in held}, drill.count.newest([*drill.others, *good])
+    assert {key: (have.get(key), want.get(key)) for key in have | want if have.get(key) != want.get(key)} == {}
+    payloads = {line.place: (line.key, line.value) for line in rejected}
+    assert sorted(map(payloads.get, drill.tables.rejected()), key=repr) == sorted(set(payloads.values()), key=repr)
+    ledger = drill.ask(f"SELECT sum(received), sum({LEDGER}), sum(quarantined) FROM audit.stream_batches")
+    assert ledger == [(len(lines), len(lines), len(rejected))]
+    drill.ends(drill.start("stream", "reconcile", "sent"))
+
+
+def test_a_consumer_killed_at_any_point_of_a_micro_batch(drill):
+    producer = drill.produce(rate=100)
+    for name, point in POINTS.items():
+        consumer = drill.consume("--continuous", kill_at=point)
+        assert consumer.wait(60) == KILLED, f"{name}: {drill.said(consumer)}"
+    drill.stop(producer)
+    drill.ends(drill.consume())
+    need_every_event_once(drill)
+
+
+def test_a_consumer_killed_at_random_moments(drill):
+    seed = int.from_bytes(os.urandom(4))
+    print(f"seed {seed}")
+    rng, producer = Random(seed), drill.produce(rate=500)
+    for _ in range(3):
+        consumer = drill.consume()
+        drill.until_merged(consumer)
+        time.sleep(rng.uniform(0, 1.5))
+        drill.kill(consumer)
+    drill.stop(producer)
+    drill.ends(drill.consume())
+    need_every_event_once(drill)
+
+
+def test_a_broker_killed_twice_while_events_flow(drill, broker):
+    producer, consumer = drill.produce(rate=500), drill.consume()
+    for _ in range(2):
+        drill.until_merged(consumer)
+        broker.kill()
+        time.sleep(1)
+        broker.start()
+    drill.until_merged(consumer)
+    drill.stop(producer)
+    drill.ends(consumer)
+    need_every_event_once(drill)
+
+
+def test_a_second_consumer_is_refused_and_the_first_one_stops_when_it_is_told(drill):
+    producer = drill.produce(rate=500)
+    first = drill.consume("--continuous", "--run-id", "the-first")
+    drill.until_merged(first)
+    second = drill.consume("--continuous", "--run-id", "the-second")
+    drill.ends(second, code=75)
+    assert "the-first" in drill.said(second)
+    assert "Traceback" not in drill.said(second)
+    drill.until_merged(first)
+    first.send_signal(signal.SIGTERM)
+    drill.ends(first, seconds=10)
+    drill.stop(producer)
+    statuses = dict(drill.ask("SELECT run_id, status FROM audit.runs"))
+    assert (statuses["the-first"], statuses["the-second"]) == ("SUCCESS", "FAILED")
+    drill.ends(drill.consume())
+    need_every_event_once(drill)
+
+
+def test_a_batch_run_of_the_same_table_in_the_middle(drill):
+    producer, consumer = drill.produce(rate=500), drill.consume()
+    drill.until_merged(consumer)
+    changed = drill.ask(
+        "UPDATE olist.order_reviews SET review_score = 6 - review_score, updated_at = now() "
+        "WHERE ctid IN (SELECT ctid FROM olist.order_reviews ORDER BY md5(review_id) LIMIT 200) "
+        "RETURNING review_id, order_id, updated_at, review_score",
+        drill.source_url,
+    )
+    drill.others += [drill.count.Answer((review, order), at, -1, score) for review, order, at, score in changed]
+    drill.run_batch()
+    drill.until_merged(consumer)
+    drill.stop(producer)
+    drill.ends(consumer)
+    need_every_event_once(drill)
