@@ -26,6 +26,8 @@ class Layer(StrEnum):
 Severity = Literal["error", "warning"]
 # A Silver table's own columns beside the contract's: fields of events that the contract does not name, as JSON.
 RESCUED = "_rescued"
+# Between pipeline and table in the name of a stream's run.
+STREAM = ".stream."
 
 
 class _Strict(BaseModel):
@@ -204,6 +206,11 @@ class Table:
     def full_name(self) -> str:
         """Return the one name of the table, such as `olist.silver.orders`."""
         return f"{self.pipeline}.{self.layer}.{self.name}"
+
+    @property
+    def stream_name(self) -> str:
+        """Return what a run of the table's stream is called in the audit, such as `olist.stream.orders`."""
+        return f"{self.pipeline}{STREAM}{self.name}"
 
     @property
     def key(self) -> tuple[str, ...]:
