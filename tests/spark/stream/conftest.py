@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 import threading
 import uuid
@@ -151,8 +152,16 @@ def say() -> Callable[..., dict[str, Any]]:
     return review
 
 
+@pytest.fixture(scope="module")
+def begun(module_house, build) -> Any:
+    """The lake that every shop of the module begins with."""
+    made = Shop(module_house(contracts(build, "none-yet")), "", "")
+    made.begin()
+    return made.house
+
+
 @pytest.fixture
-def new_shop(house, build, broker, new_topic, database) -> Callable[..., Shop]:
+def new_shop(house, build, broker, new_topic, database, begun) -> Callable[..., Shop]:
     """Make a shop; what is not said of its stream is as usual."""
 
     def make(**stream: Any) -> Shop:
@@ -160,9 +169,9 @@ def new_shop(house, build, broker, new_topic, database) -> Callable[..., Shop]:
         # Of its own: a lost audit row is missed by the table's name and version.
         migrate(database, ROOT / "warehouse" / "migrations")
         lake = house(contracts(build, topic, **stream), audit_url=SecretStr(database))
-        made = Shop(lake, broker.bootstrap, topic)
-        made.begin()
-        return made
+        shutil.copytree(begun.settings.state / "lake", lake.settings.state / "lake")
+        lake.batches = begun.batches
+        return Shop(lake, broker.bootstrap, topic)
 
     return make
 
