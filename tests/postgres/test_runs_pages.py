@@ -295,7 +295,9 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_kept(client, good):
         assert (head["cache-control"], head["x-content-type-options"]) == ("no-store", "nosniff")
 
 
-@pytest.mark.parametrize("path", ["", "runs/olist-r1", "runs?dag_run_id=x", "queries", "runs/none", "?pipeline=x"])
+@pytest.mark.parametrize(
+    "path", ["", "runs/olist-r1", "runs?dag_run_id=x", "streams", "queries", "runs/none", "?pipeline=x"]
+)
 def test_no_page_is_for_everyone(settings, good, path):
     stranger = client_of(lambda: settings, Visitor.UNKNOWN)
     told = stranger.get(path)
@@ -317,9 +319,9 @@ def test_every_route_but_the_looks_is_behind_the_login(settings):
     app = make_app(lambda: settings, client_of)
     paths = {route.path for route in app.routes}
     contract = "/contracts/{pipeline}/{layer}/{table}"
-    assert paths == {"/", "/runs", "/runs/{run_id:path}", "/queries", contract, "/static"}
+    assert paths == {"/", "/runs", "/runs/{run_id:path}", "/streams", "/queries", contract, "/static"}
     stranger = client_of(lambda: settings, Visitor.UNKNOWN)
-    for path in ("", "runs", "runs/x", "queries", "contracts/olist/silver/orders"):
+    for path in ("", "runs", "runs/x", "streams", "queries", "contracts/olist/silver/orders"):
         assert stranger.get(path, headers={"Accept": "application/json"}).status_code == 401
     assert stranger.get("static/page.css").status_code == 200
     assert stranger.get("static/../app.py").status_code in (401, 404)
@@ -327,7 +329,7 @@ def test_every_route_but_the_looks_is_behind_the_login(settings):
 
 
 def test_they_only_read(client):
-    for path in ("", "runs/x", "queries"):
+    for path in ("", "runs/x", "streams", "queries"):
         assert client.post(path).status_code == 405
         assert client.delete(path).status_code == 405
 

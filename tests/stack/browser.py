@@ -63,6 +63,7 @@ def pages(dag_run: str, run: str) -> list[dict[str, Any]]:
     return [
         {"name": "runs", "path": "/plugin/lakehouse", "framed": True, "says": "Readers see publication"},
         {"name": "run", "path": f"{OURS}/runs/{run}", "framed": True, "says": "Where the time went", "height": 1000},
+        {"name": "streams", "path": f"{OURS}/streams", "framed": True, "says": "olist.order_reviews", "height": 1100},
         {"name": "queries", "path": f"{OURS}/queries", "framed": True, "says": "quarantine_by_rule.sql"},
         {"name": "dags", "path": "/dags", "says": "medallion_pipeline"},
         {"name": "dag", "path": "/dags/medallion_pipeline", "says": "medallion_pipeline"},

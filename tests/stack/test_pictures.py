@@ -77,17 +77,21 @@ def test_a_first_load_a_day_with_a_new_column_and_a_day_of_wrong_payments(shop: 
     assert run(shop, "medallion_pipeline") == "success"
     change(source, "UPDATE olist.order_payments SET payment_value = -1, updated_at = now() WHERE order_id < '8'")
     assert run(shop, "medallion_pipeline") == "failed"
+    assert run(shop, "streaming_pipeline") == "success"
     take_pictures(shop, browser)
 
 
 def take_pictures(shop: Settings, browser: Any) -> None:
     """Look at all pages that people see, and keep the pictures."""
-    first, day, failed = browser.ask(shop, "SELECT run_id, link FROM audit.runs WHERE link <> '' ORDER BY started_at")
+    runs = "SELECT run_id, link FROM audit.runs WHERE pipeline = '{}' ORDER BY started_at"
+    first, day, failed = browser.ask(shop, runs.format("olist"))
+    ((stream, _),) = browser.ask(shop, runs.format("olist.stream.order_reviews"))
     login = {"#accessKey": shop.minio_root_user, "#secretKey": shop.minio_root_password.get_secret_value()}
     pages = [
         *browser.pages(day[1], first[0]),
         {"name": "run_failed", "path": f"{browser.OURS}/runs/{failed[0]}", "framed": True, "says": "Why it failed"},
         {"name": "run_drift", "path": f"/lakehouse/runs/{day[0]}", "says": "loyalty_tier", "height": 1600},
+        {"name": "run_stream", "path": f"{browser.OURS}/runs/{stream}", "framed": True, "says": "Micro-batches"},
         {"name": "dag_run_failed", "path": failed[1], "says": "silver_processing"},
         {"name": "tab", "path": f"{failed[1]}/plugin/lakehouse-tables", "framed": True, "says": "Why it failed"},
         {

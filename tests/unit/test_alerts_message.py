@@ -213,6 +213,7 @@ def test_values_of_rows_that_an_error_quotes_stay_in_the_house(text):
         "run olist-20260102T030405-ab12, attempt 2 went on 2018-08-01 first.",
         "column order_status changed (string → bigint)",
         "127.0.0.1:55432 refuses the connection",
+        "it was made anew: its id is 31433019-5972-4c3f-815d-5eeb8d9ae582 now.",
     ],
 )
 def test_names_counts_and_moments_are_kept(text):

@@ -13,15 +13,16 @@ from lakehouse.log import redact
 
 LONGEST_CAUSE = 300
 _ADDRESS = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
 _VALUES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(Key \([^)]*\)=)\(.*?\)(?= (?:already|is|conflicts|was)|\.|$)"), r"\1(…)"),
     (re.compile(r"((?:[Ff]ailing row contains|[Rr]ow:?) )\(.*\)"), r"\1(…)"),
     (re.compile(r"(invalid (?:input )?(?:syntax|value)[^:]{0,80}: )(\"(?:[^\"]|\"\")*\"|'[^']*')"), r"\1…"),
     (re.compile(r"((?:[Vv]alue|[Ii]nput|[Ss]tring)s? )(\"[^\"]*\"|'[^']*')"), r"\1…"),
     (re.compile(_ADDRESS), "…"),
-    # Taxpayers' numbers of Brazil; then telephone, card and account numbers, which a date is not.
+    # Taxpayers' numbers of Brazil; then telephone, card and account numbers, which a date is not, nor a topic's UUID.
     (re.compile(r"(?<![\w-])(?:\d{3}\.\d{3}\.\d{3}|\d{2}\.\d{3}\.\d{3}/\d{4})-\d{2}(?!\w)"), "…"),
-    (re.compile(r"(?<![\w.:/-])(?!\(?\d{4}-\d{2}-\d{2}\b)\+?\(?\d[\d ()-]{8,}\d(?![\w:])"), "…"),
+    (re.compile(rf"(?<![\w.:/-])(?!\(?\d{{4}}-\d{{2}}-\d{{2}}\b|{_UUID})\+?\(?\d[\d ()-]{{8,}}\d(?![\w:])"), "…"),
 )
 
 

@@ -11,7 +11,10 @@ from operator import itemgetter
 from lakehouse.audit.history import Row
 
 # In the order in which a table goes through them; jsonb forgets it.
-PHASES = ("session", "plan", "read", "cast", "judge", "quarantine", "decide", "compute", "history", "write")
+PHASES = (
+    *("session", "plan", "read", "parse", "cast", "judge", "quarantine", "decide", "compute", "history", "write"),
+    "compact",
+)
 LANE = 1000
 TALL = 40
 SHORTEST = 2.0

@@ -16,6 +16,8 @@ from lakehouse.serving.words import Fault
 if TYPE_CHECKING:
     from lakehouse.serving.streams import Streams
 
+# The bars show more.
+LISTED_BATCHES = 12
 router = APIRouter(default_response_class=HTMLResponse)
 
 
@@ -32,6 +34,7 @@ async def streams(request: Request) -> Response:
         "streams.html",
         streams=[stream_page(look, datetime.now(UTC), secrets) for look in looks],
         wrong=[Fault.of(str(error), secrets) for error in wrong],
+        listed=LISTED_BATCHES,
         brokers=reader.settings.brokers(),
         places=places(reader.settings),
     )
