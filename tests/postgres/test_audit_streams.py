@@ -71,8 +71,8 @@ def test_what_never_began_cannot_be_finished(audit):
 
 def test_a_micro_batch_is_one_row_written_twice_or_once(audit):
     audit.start_run("r1", "olist", 1, "cli")
-    for _ in range(2):
-        audit.write_batch("r1", 1, BATCH)
+    for latency in (800.5, None):
+        audit.write_batch("r1", 1, replace(BATCH, latency_p50_ms=latency))
     (row,) = audit.batches_of("r1")
     assert row["offsets"] == [{"partition": 0, "from": 10, "to": 15}, {"partition": 1, "from": 0, "to": 3}]
     assert (row["received"], row["inserted"], row["updated"], row["unchanged"], row["deleted"]) == (8, 1, 2, 0, 1)

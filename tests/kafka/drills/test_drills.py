@@ -19,8 +19,8 @@ POINTS = {
     "rejects in the quarantine": ("lakehouse.engine.silver_small", "keep_rejects", "after", "2"),
     "Silver written, no log entry": ("lakehouse.engine.silver_small", "commit_change", "before", "2"),
     "Silver has its commit": ("lakehouse.engine.silver_small", "commit_change", "after", "2"),
-    "the audit has the table's row": ("lakehouse.audit.log", "Audit.table_finished", "after", "2"),
     "the audit has the micro-batch": ("lakehouse.audit.log", "Audit.write_batch", "after", "2"),
+    "the audit has the table's row": ("lakehouse.audit.log", "Audit.table_finished", "after", "2"),
 }
 
 

@@ -117,9 +117,15 @@ class Audit(Database):
         return self.transact(lambda cursor: table_rows.is_recorded(cursor, table, version, run_id))
 
     def record_found(
-        self, run_id: str, attempt: int, result: TableResult, committed_at: datetime, found_by: str
+        self,
+        run_id: str,
+        attempt: int,
+        result: TableResult,
+        committed_at: datetime,
+        found_by: str,
+        batch: stream_rows.StreamBatch | None = None,
     ) -> None:
-        """Write the row that a crash kept from being written, from what the table's commit says of itself.
+        """Write the row that a crash kept from being written, and a stream's micro-batch, from what the commit says.
 
         `committed_at` is the commit's own time. A run that the database has lost is added with status UNKNOWN.
         """
@@ -131,6 +137,8 @@ class Audit(Database):
         def work(cursor: Cursor) -> None:
             table_rows.add_lost_run(cursor, run_id, attempt, pipeline, committed_at)
             table_rows.finish(cursor, row, told, self.secrets, committed_at)
+            if batch is not None:
+                stream_rows.write_batch(cursor, run_id, attempt, batch)
 
         self.transact(work)
 

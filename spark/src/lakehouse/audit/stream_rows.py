@@ -87,9 +87,10 @@ _FIGURES = (
     *("version_events", "version_written", "latency_p50_ms", "latency_p95_ms", "latency_max_ms"),
 )
 _BATCH = f"""
-INSERT INTO audit.stream_batches (run_id, attempt, batch, {", ".join(_FIGURES)})
+INSERT INTO audit.stream_batches AS was (run_id, attempt, batch, {", ".join(_FIGURES)})
 VALUES (%(run_id)s, %(attempt)s, %(batch)s, {", ".join(f"%({name})s" for name in _FIGURES)})
-ON CONFLICT (run_id, attempt, batch) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _FIGURES)}
+ON CONFLICT (run_id, attempt, batch) DO UPDATE
+SET {", ".join(f"{name} = coalesce(excluded.{name}, was.{name})" for name in _FIGURES)}
 """
 _SINCE = "SELECT * FROM audit.stream_batches WHERE table_name = %s AND ended_at >= %s ORDER BY started_at"
 _NEWEST = f"{BATCHES} WHERE table_name = %s ORDER BY started_at DESC LIMIT %s"
@@ -127,7 +128,10 @@ def sends_of(cursor: Cursor, run_id: str) -> list[Row]:
 
 
 def write_batch(cursor: Cursor, run_id: str, attempt: int, batch: StreamBatch) -> None:
-    """Write what became of a micro-batch; raises LedgerUnbalanced and writes nothing if it must."""
+    """Write what became of a micro-batch; raises LedgerUnbalanced and writes nothing if it must.
+
+    Written again from its commit it keeps what that does not say: how long its events waited.
+    """
     batch.ledger.check(batch.table)
     ledger = vars(batch.ledger)
     cursor.execute(

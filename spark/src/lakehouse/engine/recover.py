@@ -30,9 +30,8 @@ def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -
         version_written=note.version,
         note="" if known else "from the commit alone: rows that were not written are not counted",
     )
-    audit.record_found(note.run_id, note.attempt, result, note.committed_at, found_by)
-    if note.batch is not None:
-        audit.write_batch(note.run_id, note.attempt, _micro_batch(note, note.batch))
+    batch = None if note.batch is None else _micro_batch(note, note.batch)
+    audit.record_found(note.run_id, note.attempt, result, note.committed_at, found_by, batch)
     return True
 
 

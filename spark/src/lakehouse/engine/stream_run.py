@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -148,10 +149,12 @@ class StreamRun:
 
     def _keep(self, consumer: Consumer, origin: Origin) -> bool:
         """Append what has come to the events in Bronze; tell whether anything had."""
-        before = dict(consumer.offsets)
+        before, began = dict(consumer.offsets), time.monotonic()
         events = consumer.read(self.request.most, self.request.linger)
+        self.sum.spend("fetch", (fetched := time.monotonic()) - began)
         if events:
             keep_events(self.table, self._context(), events, origin, consumer.offsets)
+            self.sum.spend("keep", time.monotonic() - fetched)
             self.waiting = True
         return consumer.offsets != before
 
@@ -175,8 +178,9 @@ class StreamRun:
 
     def _take(self, found: Pending, context: Context) -> None:
         batch = self.sum.end(found, take_in(self.table, self.block, context, found))
-        self.audit.table_finished(self.request.run_id, self.attempt, self.sum.result)
+        # The table's row last: a version that it names is not looked for again.
         self.audit.write_batch(self.request.run_id, self.attempt, batch)
+        self.audit.table_finished(self.request.run_id, self.attempt, self.sum.result)
         self.tell(batch)
 
     def _hold(self, name: str, wait: float) -> Lease:

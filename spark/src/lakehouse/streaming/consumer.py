@@ -16,7 +16,8 @@ from lakehouse.streaming.events import Event
 # Two fetches are less, as a Parquet file, than the driver reads of one version (changes.files.MOST_BYTES).
 _FETCH_BYTES, _PARTITION_BYTES = 8 << 20, 4 << 20
 _POLL_MS = 100
-_PER_POLL = 5_000
+# Records of one poll at most, and as many as are a sign that more have come than were fetched.
+_PER_POLL, _BEHIND = 5_000, 2_000
 
 
 class Consumer:
@@ -42,7 +43,8 @@ class Consumer:
     def read(self, most: int, seconds: float) -> list[Event]:
         """Return events as they come for up to `seconds`, in the order of their offsets; `offsets` moves with them.
 
-        It is back as soon as there are `most` of them, or 8 MiB (a fetch more), or when what had come was fetched.
+        It is back as soon as there are `most` of them or 8 MiB (a fetch more), or when what had come was fetched. Where
+        a lot had come, it goes on beyond `seconds`: a backlog is taken in by few large micro-batches, not many small.
         """
         found: list[Event] = []
         deadline, size = time.monotonic() + seconds, 0
@@ -51,7 +53,7 @@ class Consumer:
             fetched = self._poll(0 if left <= 0 else min(_POLL_MS, int(left * 1000) + 1))
             found += fetched
             size += sum(len(each.value or b"") for each in fetched)
-            if left <= 0 or (found and not fetched):
+            if len(fetched) < _BEHIND and (left <= 0 or (found and not fetched)):
                 break
         return found
 
