@@ -212,7 +212,7 @@ def test_a_shell_is_shown_the_micro_batches_of_a_run_too(audit, monkeypatch, cap
     monkeypatch.setattr(history.console, "_width", 200)
     history.show_command("stream-r1")
     told = [line.split() for line in capsys.readouterr().out.splitlines()]
-    (summed,) = [told[number + 2] for number, line in enumerate(told) if line == ["batches", "summed"]]
+    (summed,) = [told[number + 2] for number, line in enumerate(told) if line == ["batches_summed"]]
     assert summed == ["2", "4.0", "7", "6", "1", "800.0", "1600.0", "1600.0"]
     first = told.index(["batches"]) + 2
     assert [line[:2] for line in told[first : first + 2]] == [["1", "1"], ["1", "0"]]
