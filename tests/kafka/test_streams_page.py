@@ -21,6 +21,7 @@ from lakehouse.audit.result import Ledger, TableResult
 from lakehouse.audit.stream_rows import OffsetRange, Sends, StreamBatch
 from lakehouse.changes.definition import new_table
 from lakehouse.changes.write import Change, Commit, commit_change
+from lakehouse.cli import history
 from lakehouse.lake import Lake
 from lakehouse.serving.app import make_app
 from lakehouse.serving.visitor import Visitor
@@ -201,6 +202,21 @@ def test_of_many_micro_batches_a_run_shows_the_newest_and_the_sum_of_all(setting
     run = client_of(settings).get("runs/stream-r1").text
     assert "The newest 50 of 60" in run
     assert cells(run, "Micro-batches, newest first")[2][-4:-1] == [NONE] * 3
+
+
+def test_a_shell_is_shown_the_micro_batches_of_a_run_too(audit, monkeypatch, capsys):
+    audit.start_run("stream-r1", STREAM, 1, "cli")
+    audit.write_batch("stream-r1", 1, batch(0, inserted=4, quarantined=1))
+    audit.write_batch("stream-r1", 1, batch(1, inserted=2))
+    monkeypatch.setattr(history, "_audit", lambda: audit)
+    monkeypatch.setattr(history.console, "_width", 200)
+    history.show_command("stream-r1")
+    told = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (summed,) = [told[number + 2] for number, line in enumerate(told) if line == ["batches_summed"]]
+    assert summed == ["2", "4.0", "7", "6", "1", "800.0", "1600.0", "1600.0"]
+    first = told.index(["batches"]) + 2
+    assert [line[:2] for line in told[first : first + 2]] == [["1", "1"], ["1", "0"]]
+    assert told[first][-5:] == ["0", "9", "800.0", "1600.0", "1600.0"]
 
 
 def test_the_newest_messages_are_few_whatever_the_topic_holds(broker, topic, send):

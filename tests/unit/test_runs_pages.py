@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import QuarantineLimitExceeded
-from lakehouse.serving.bars import LANE, TALL, lanes, phases_of, run_bars
+from lakehouse.serving.bars import LANE, SHORTEST, TALL, lanes, latency_bars, phases_of, run_bars
 from lakehouse.serving.queries import read_queries
-from lakehouse.serving.words import Fault, marked, moment, share, short_moment
+from lakehouse.serving.run_page import stream_of
+from lakehouse.serving.words import Fault, latency, marked, moment, share, short_moment
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
@@ -107,3 +108,26 @@ def test_the_plugin_costs_a_task_no_web_framework():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "lakehouse.serving.mount" in done.stdout.split()
     assert not {"fastapi", "starlette", "jinja2"} & set(done.stdout.split())
+
+
+def test_latencies_are_said_as_people_say_them():
+    assert [latency(each) for each in (None, 0.4, 820.0, 999.6, 1_250.0, 61_000.0)] == [
+        *("\u2013", "0 ms", "820 ms", "1.0 s", "1.2 s", "1 min 1 s")
+    ]
+
+
+def test_latency_bars_are_of_the_newest_batches_the_oldest_first():
+    def batch(number: int, p50: float | None, p95: float | None) -> dict:
+        return {"batch": number, "latency_p50_ms": p50, "latency_p95_ms": p95}
+
+    bars = latency_bars([batch(3, 100.0, 400.0), batch(2, None, None), batch(1, 1.0, 200.0)])
+    assert [(bar.batch["batch"], bar.p50, bar.p95) for bar in bars] == [(1, SHORTEST, TALL / 2), (3, TALL / 4, TALL)]
+    assert len(latency_bars([batch(number, 1.0, 1.0) for number in range(99)])) == 30
+    assert latency_bars([]) == []
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "stream"), [("olist.stream.order_reviews", "olist.order_reviews"), ("olist", ""), ("stream", "")]
+)
+def test_a_streams_run_is_known_by_its_name(pipeline, stream):
+    assert stream_of(pipeline) == stream
