@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import psycopg2
 import pytest
+from structlog.testing import capture_logs
 
 from lakehouse.audit.alerts import Alert, store_alert
 from lakehouse.audit.log import Audit
@@ -316,11 +317,13 @@ def test_a_database_that_went_away_is_said_and_not_waited_for(begun, ask, databa
     assert caught.value.remedy
 
 
-def test_a_failure_that_the_audit_cannot_take_is_logged_and_raises_nothing(postgres, caplog):
+def test_a_failure_that_the_audit_cannot_take_is_logged_and_raises_nothing(postgres):
     gone = postgres.rpartition("/")[0] + "/no_such_database"
-    with Audit(gone) as audit:
+    with Audit(gone) as audit, capture_logs() as logged:
         audit.finish_failed("r1", 1, ValueError("the first cause"))
-    assert "no_such_database" in caplog.text
+    (said,) = logged
+    assert (said["log_level"], said["run"]) == ("warning", "r1")
+    assert "no_such_database" in said["error"]
 
 
 def test_a_failure_says_its_kind_where_its_text_says_little(begun, ask):
