@@ -328,7 +328,11 @@ def test_review_events_come_into_the_same_table_and_are_compared(stack: Settings
     assert 0 < len(mine) <= written
     found = api.returned(run, "reconcile")
     assert found["ledger"]["quarantined"] > 0
-    assert api.end(api.trigger("medallion_pipeline")) == "success"
+    gold = api.trigger("medallion_pipeline", {"tables": ["gold.fact_reviews"]})
+    assert api.end(gold) == "success"
+    query = "SELECT inserted + updated > 0 FROM audit.run_logs WHERE table_name = 'olist.gold.fact_reviews' "
+    told = ask(stack, query + "ORDER BY started_at DESC LIMIT 1")
+    assert told == [(True,)]
 
 
 def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, browser: Any) -> None:
