@@ -20,7 +20,7 @@ from lakehouse.stack.kafka_jars import kafka_home
 from lakehouse.stack.layout import Layout
 from lakehouse.stack.part import Part, inherited
 from lakehouse.stack.ports import HOST, need_free
-from lakehouse.stack.tools import JDK, last_line, need_tool, run_tool
+from lakehouse.stack.tools import JDK, end, last_line, need_tool, run_tool
 
 PORT_SETTING, CONTROLLER_SETTING = "LAKEHOUSE_KAFKA_PORT", "LAKEHOUSE_KAFKA_CONTROLLER_PORT"
 # The compiler's first stage alone: a broker on one machine spends its time on start-up, not on messages.
@@ -154,13 +154,7 @@ def _wait(server: KafkaServer, process: subprocess.Popen[bytes], log: Path, dead
 
 def stop(process: subprocess.Popen[bytes], *, timeout: float = 20) -> None:
     """End a broker that `start` returned; `timeout` is in seconds, then it is killed. Messages stay."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    end(process, signal.SIGTERM, timeout)
 
 
 @contextmanager

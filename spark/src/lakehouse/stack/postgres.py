@@ -19,7 +19,7 @@ from psycopg2 import sql
 from lakehouse.stack.errors import StackError
 from lakehouse.stack.ports import HOST, need_free
 from lakehouse.stack.privileges import give, unprivileged
-from lakehouse.stack.tools import last_line, run_tool
+from lakehouse.stack.tools import end, last_line, run_tool
 
 OWNER = "lakehouse"
 INITDB = (
@@ -107,13 +107,7 @@ def _check(server: PostgresServer, process: subprocess.Popen[bytes], log: Path, 
 
 def stop(process: subprocess.Popen[bytes], *, timeout: float = 20) -> None:
     """End a server that `start` returned: clients are cut off, committed data stays."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    end(process, signal.SIGINT, timeout)
 
 
 @contextmanager

@@ -44,3 +44,14 @@ def last_line(log: Path) -> str:
     """Return the last line of a log, for the end of an error; empty where there is none."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return lines[-1] if lines else ""
+
+
+def end(process: subprocess.Popen[bytes], number: int, timeout: float) -> None:
+    """Send a signal to a process that runs still; it is killed when it has not ended `timeout` seconds later."""
+    if process.poll() is None:
+        process.send_signal(number)
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
