@@ -17,6 +17,8 @@ from lakehouse.specs import Table
 from lakehouse.specs.model import Stream
 
 _SHOWN = 200
+# How deep a field may be nested that the contract does not name; Python's own limit is another one in each caller.
+_DEEPEST, _DEEP = 100, "nested too deeply"
 _TEXT = ("string",)
 
 
@@ -66,17 +68,22 @@ class Parser:
         if message.value is None:
             return self._tombstone(message)
         try:
-            found = _object(message.value)
+            return self._object(message.key, message.value)
         except _Unreadable as error:
             return Read(reasons=[Reason("message_is_json", "", str(error)[:_SHOWN])])
+        except RecursionError:
+            return Read(reasons=[Reason("message_is_json", "", _DEEP)])
+
+    def _object(self, key: bytes | None, value: bytes) -> Read:
+        found = _object(value)
         # What is UTF-8 holds whole characters: half a one can only come of an escape.
-        read, escaped = Read(), b"\\u" in message.value
+        read, escaped = Read(), b"\\u" in value
         for name, kind in self._types.items():
             read.columns[name] = None
             if name in found:
                 self._take(read, name, kind, found.pop(name), escaped)
         _rescue(read, found)
-        self._agree(read, message.key)
+        self._agree(read, key)
         return read
 
     def _take(self, read: Read, name: str, kind: str, value: Any, escaped: bool) -> None:
@@ -105,13 +112,11 @@ class Parser:
 
 
 def _object(value: bytes) -> dict[str, Any]:
-    """Return a JSON object's fields; raises _Unreadable saying what it is instead."""
+    """Return a JSON object's fields; raises _Unreadable saying what it is instead, RecursionError for a deep one."""
     try:
         found = _JSON.decode(value.decode())
     except UnicodeDecodeError as error:
         raise _Unreadable(f"no UTF-8 at byte {error.start}") from None
-    except RecursionError:
-        raise _Unreadable("nested too deeply") from None
     except json.JSONDecodeError as error:
         raise _Unreadable(f"no JSON: {error}") from None
     if not isinstance(found, dict):
@@ -156,12 +161,14 @@ def _rescue(read: Read, others: dict[str, Any]) -> None:
     read.rescued = json.dumps(_plain(others), separators=(",", ":"))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Numbers go back as numbers where Python's keep every digit, else as their text."""
+    if depth > _DEEPEST:
+        raise _Unreadable(_DEEP)
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: _plain(each, depth + 1) for name, each in value.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_plain(each, depth + 1) for each in value]
     if isinstance(value, _Number):
         number = json.loads(value)
         return number if json.dumps(number) == value else str(value)
