@@ -169,7 +169,12 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return {name: _plain(each, depth + 1) for name, each in value.items()}
     if isinstance(value, list):
         return [_plain(each, depth + 1) for each in value]
-    if isinstance(value, _Number):
-        number = json.loads(value)
-        return number if json.dumps(number) == value else str(value)
-    return value
+    return _number(value) if isinstance(value, _Number) else value
+
+
+def _number(text: str) -> Any:
+    try:
+        number = json.loads(text)
+    except ValueError:  # more digits than Python makes an integer of
+        return str(text)
+    return number if json.dumps(number) == text else str(text)
