@@ -79,19 +79,21 @@ class Parser:
         # What is UTF-8 holds whole characters: half a one can only come of an escape.
         read, escaped = Read(), b"\\u" in value
         for name, kind in self._types.items():
-            read.columns[name] = None
-            if name in found:
-                self._take(read, name, kind, found.pop(name), escaped)
+            said = found.pop(name, None)
+            if said is None or (type(said) is str and not escaped):
+                read.columns[name] = said
+            else:
+                self._take(read, name, kind, said)
         _rescue(read, found)
         self._agree(read, key)
         return read
 
-    def _take(self, read: Read, name: str, kind: str, value: Any, escaped: bool) -> None:
-        text = value if type(value) is str else _as_text(value, kind)
-        if value is not None and (text is None or (escaped and not _is_unicode(text))):
+    def _take(self, read: Read, name: str, kind: str, value: Any) -> None:
+        text = _as_text(value, kind)
+        fits = text is not None and _is_unicode(text)
+        read.columns[name] = text if fits else None
+        if not fits:
             read.reasons.append(Reason(f"{name}_type", name, ascii(value)[:_SHOWN]))
-        else:
-            read.columns[name] = text
 
     def _agree(self, read: Read, key: bytes | None) -> None:
         """The message key decides the partition, and so the order of a row's versions: it must say the same."""
