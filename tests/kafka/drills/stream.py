@@ -59,7 +59,7 @@ class Stream:
     def stop(self, producer: subprocess.Popen[str]) -> None:
         """Tell the producer to end: it hands over what it has sent."""
         producer.send_signal(signal.SIGTERM)
-        assert producer.wait(30) in (0, 128 + signal.SIGTERM), self.said(producer)
+        assert producer.wait(90) in (0, 128 + signal.SIGTERM), self.said(producer)
 
     def consume(self, *words: str, kill_at: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         """Take the events in, up to all that was sent unless told otherwise."""
@@ -71,7 +71,7 @@ class Stream:
         words = ("--tables", "order_reviews", "--wait", "60")
         self.ends(self.start("run", "olist", "--layers", "bronze,silver", "--no-publish", *words))
 
-    def ends(self, process: subprocess.Popen[str], code: int = 0, seconds: float = 90) -> None:
+    def ends(self, process: subprocess.Popen[str], code: int = 0, seconds: float = 240) -> None:
         assert process.wait(seconds) == code, self.said(process)
 
     def kill(self, process: subprocess.Popen[str]) -> None:
@@ -80,7 +80,7 @@ class Stream:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def until(self, is_so: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 60) -> None:
+    def until(self, is_so: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 180) -> None:
         """Wait for something to be so while a process runs."""
         deadline = time.monotonic() + seconds
         while not is_so():
