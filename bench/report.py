@@ -60,7 +60,8 @@ class Report:
 
     def targets(self) -> Iterable[list[str]]:
         """Give a row a target: what, target, measured, whether it is met."""
-        peaks = [run["peak_mib"] * MIB_IN_GB for run in self.runs if run["program"] == "a"]
+        mine = [run for step in STEPS for run in self.of("a", step)]
+        peaks = [run["peak_mib"] * MIB_IN_GB for run in mine]
         changed = self.steps["increment"]
         limits = [
             ("full load, (a) to (b), CPU", 0.9, self.ratio(("a", "load"), ("b", "load"))),

@@ -82,7 +82,8 @@ class Bench:
         print(f"{PROGRAMS[program]}: {step} …", file=sys.stderr, flush=True)
         code = run_to_its_end([*watch, *lock, "--", *words], self._environment(program), out)
         if code:
-            raise SystemExit(f"{' '.join(words)} ended with {code}:\n{out.read_text()[-2000:]}")
+            server = (self.work / "postgres.log").read_text()[-2000:]
+            raise SystemExit(f"{' '.join(words)} ended with {code}:\n{out.read_text()[-2000:]}\nPostgres:\n{server}")
         after = versions(lake)
         new = sum(version - before.get(table, -1) for table, version in after.items())
         result = {"new_versions": new, "phases": phases(out.read_text()), **json.loads(figures.read_text())}

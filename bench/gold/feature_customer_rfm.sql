@@ -11,9 +11,9 @@ WITH spent AS (
 scored AS (
     SELECT
         *,
-        CAST(floor(5 * (rank() OVER (ORDER BY CAST(last_purchase AS DATE)) - 1) / count(*) OVER ()) + 1 AS INT) AS r_score,
+        CAST(floor(5 * (rank() OVER (ORDER BY date_trunc('month', last_purchase)) - 1) / count(*) OVER ()) + 1 AS INT) AS r_score,
         CAST(floor(5 * (rank() OVER (ORDER BY frequency) - 1) / count(*) OVER ()) + 1 AS INT) AS f_score,
-        CAST(floor(5 * (rank() OVER (ORDER BY floor(monetary)) - 1) / count(*) OVER ()) + 1 AS INT) AS m_score
+        CAST(floor(5 * (rank() OVER (ORDER BY floor(monetary / 10)) - 1) / count(*) OVER ()) + 1 AS INT) AS m_score
     FROM spent
 )
 SELECT

@@ -15,9 +15,9 @@ person AS (
 below AS (
     SELECT
         *,
-        count(*) OVER (ORDER BY CAST(last_purchase AS DATE)) - count(*) OVER (PARTITION BY CAST(last_purchase AS DATE)) AS r,
+        count(*) OVER (ORDER BY date_trunc('month', last_purchase)) - count(*) OVER (PARTITION BY date_trunc('month', last_purchase)) AS r,
         count(*) OVER (ORDER BY frequency) - count(*) OVER (PARTITION BY frequency) AS f,
-        count(*) OVER (ORDER BY floor(monetary)) - count(*) OVER (PARTITION BY floor(monetary)) AS m,
+        count(*) OVER (ORDER BY floor(monetary / 10)) - count(*) OVER (PARTITION BY floor(monetary / 10)) AS m,
         count(*) OVER () AS everybody
     FROM person
 )

@@ -1,4 +1,4 @@
--- Recency is the day of the last purchase: a number of days up to now would be another one for everybody each day.
+-- Recency is the month of the last purchase: a time up to now would be another one for everybody each day.
 -- A score is the fifth of all customers in which a value begins; equal values have equal scores.
 WITH fifths AS (
     SELECT
@@ -19,9 +19,9 @@ WITH fifths AS (
 valued AS (
     SELECT
         *,
-        CAST(unix_date(CAST(last_purchase AS DATE)) AS BIGINT) AS r,
+        CAST(12 * year(last_purchase) + month(last_purchase) AS BIGINT) AS r,
         CAST(frequency AS BIGINT) AS f,
-        CAST(floor(monetary) AS BIGINT) AS m
+        CAST(floor(monetary / 10) AS BIGINT) AS m
     FROM feature_customer_purchases
 ),
 scored AS (
