@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,19 @@ def lines_of(log: Path) -> list[Line]:
         )
         for said in map(json.loads, log.read_text().splitlines())
     ]  # fmt: skip
+
+
+def with_unanswered(lines: list[Line], messages: Iterable[dict[str, Any]]) -> list[Line]:
+    """Add what a topic holds beside the acknowledged messages: those whose answer was lost, and were sent again."""
+    known = {(line.partition, line.offset) for line in lines}
+    twins = {(line.key, line.value, line.headers): line for line in lines}
+    more = []
+    for said in messages:
+        if (said["partition"], said["offset"]) not in known:
+            headers = tuple((header["key"], _bytes(header["value"])) for header in said["headers"])
+            twin = twins[_bytes(said["key"]), _bytes(said["value"]), headers]
+            more.append(replace(twin, partition=said["partition"], offset=said["offset"]))
+    return sorted([*lines, *more], key=lambda line: (line.partition, line.offset))
 
 
 def _bytes(text: str | None) -> bytes | None:
