@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.changes.compact import compact
 from lakehouse.changes.definition import new_table
 from lakehouse.changes.feed import CHANGE_TYPE, NotReadable, changed_rows
 from lakehouse.changes.files import FILE, ROW, is_plain, snapshot
@@ -195,3 +196,36 @@ def test_frames_of_many_chunks_keep_every_row(spark):
     frame = delta.local(spark, pa.concat_tables(parts))
     assert sorted(row["n"] for row in frame.select("n").collect()) == [1, 2]
     assert dict(frame.dtypes)["wall"] == "timestamp_ntz"
+
+
+def test_compaction_changes_no_row_for_any_reader_and_writers_go_on_top_of_it(place, spark):
+    settings, lake, uri = place
+    now = new_table(settings, uri, SCHEMA)
+    for part in range(12):
+        rows = arrow([made(n, 0) for n in range(10 * part, 10 * part + 10)])
+        commit_change(now, Change.appending(rows, now), Commit("app", part))
+        now = opened(settings, lake, uri)
+    gone = now.read(among={"id": pa.array([f"k{n}" for n in range(5, 30)])})
+    commit_change(now, Change(now.none(), now.none(), now.none(), gone), Commit("app", 12))
+    now = opened(settings, lake, uri)
+    before = by_id(now.read().drop_columns([FILE, ROW]))
+    assert compact(now) == 10
+    with pytest.raises(StateError, match="another writer"):
+        compact(now)
+    now = opened(settings, lake, uri)
+    assert (now.version, len(now.files), now.rows) == (13, 1, 95)
+    assert by_id(now.read().drop_columns([FILE, ROW])) == by_id(delta.read(spark, uri).toArrow()) == before
+    assert pa.table(lake.open(uri).scan(columns=["id"])).num_rows == 95
+    assert changed_rows(now.place, now.schema, 13, 13).num_rows == 0
+    assert delta.read_changes(spark, uri, 13, 13).count() == 0
+    assert compact(now) == 0
+    assert lake.open(uri).transaction_version("app") == 12
+    spark.sql(f"DELETE FROM delta.`{uri}` WHERE id = 'k30'")
+    now = opened(settings, lake, uri)
+    gone = now.read(among={"id": pa.array(["k31"])})
+    commit_change(now, Change(now.none(), now.none(), now.none(), gone), Commit("app", 13))
+    assert by_id(delta.read(spark, uri).toArrow()).keys() == before.keys() - {"k30", "k31"}
+
+
+def by_id(rows: pa.Table) -> dict[str, dict[str, object]]:
+    return {row["id"]: row for row in rows.to_pylist()}

@@ -23,7 +23,7 @@ from lakehouse.log import get_logger
 
 log = get_logger(__name__)
 # As often as Spark does.
-_CHECKPOINT_EVERY = 10
+CHECKPOINT_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def commit_change(snapshot: Snapshot, change: Change, commit: Commit) -> int:
     defined = definition(schema) if snapshot.version < 0 else []
     version = snapshot.version + 1
     create_entry(place, version, [info, *defined, *marks, *actions])
-    if version % _CHECKPOINT_EVERY == 0:
-        _checkpoint(snapshot)
+    if version % CHECKPOINT_EVERY == 0:
+        checkpoint(snapshot)
     return version
 
 
@@ -97,7 +97,7 @@ def _need_new(snapshot: Snapshot, commit: Commit) -> None:
         )
 
 
-def _checkpoint(snapshot: Snapshot) -> None:
+def checkpoint(snapshot: Snapshot) -> None:
     """Sum up the log, so that readers need not begin at its first entry; the table is whole without it."""
     if snapshot.table is None:
         return
@@ -123,7 +123,7 @@ def _replaced(snapshot: Snapshot, replaced: pa.Table, now: int) -> list[Action]:
     for index in np.unique(numbers):
         add = snapshot.files[index]
         gone = replaced.column(ROW).to_numpy()[numbers == index]
-        removals.append(_removed(add, now))
+        removals.append(removed(add, now, changes=True))
         if rows_of(add) > len(gone):
             kept.append(add)
             vectors.append(np.concatenate([snapshot.deleted.get(add["path"], np.empty(0, np.int64)), gone]))
@@ -135,9 +135,10 @@ def _replaced(snapshot: Snapshot, replaced: pa.Table, now: int) -> list[Action]:
     return [*additions, *removals]
 
 
-def _removed(add: Action, now: int) -> Action:
+def removed(add: Action, now: int, *, changes: bool) -> Action:
+    """Return the removal of a file at `now` (milliseconds); `changes`: with rows of the table."""
     removal: Action = {
-        "path": add["path"], "deletionTimestamp": now, "dataChange": True, "extendedFileMetadata": True,
+        "path": add["path"], "deletionTimestamp": now, "dataChange": changes, "extendedFileMetadata": True,
         "partitionValues": add["partitionValues"], "size": add["size"],
     }  # fmt: skip
     if "deletionVector" in add:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lakehouse.engine.compact import compaction
+from lakehouse.changes.compact import compact
 from lakehouse.engine.context import Context
 from lakehouse.log import get_logger
 from lakehouse.specs import Table
@@ -20,15 +20,10 @@ def compact_many(table: Table, context: Context) -> float:
     The caller holds the table and the stream: nobody else writes meanwhile.
     """
     began, lake = time.monotonic(), context.lake
-    with compaction(context.settings, context.catalog, context.spark) as compact:
-        for uri in (lake.events(table), lake.of(table), lake.quarantine(table)):
-            before = context.snapshot(uri)
-            if before is not None and len(before.files) > MANY:
-                started = time.monotonic()
-                compact(uri)
-                after = context.snapshot(uri)
-                log.info(
-                    "compacted", table=uri, files=len(before.files), into=len(after.files) if after else 0,
-                    seconds=round(time.monotonic() - started, 1),
-                )  # fmt: skip
+    for uri in (lake.events(table), lake.of(table), lake.quarantine(table)):
+        before = context.snapshot(uri)
+        if before is not None and len(before.files) > MANY:
+            context.guard()
+            started, files = time.monotonic(), compact(before)
+            log.info("compacted", table=uri, files=files, seconds=round(time.monotonic() - started, 1))
     return time.monotonic() - began
