@@ -326,6 +326,12 @@ def test_a_failure_that_the_audit_cannot_take_is_logged_and_raises_nothing(postg
     assert "no_such_database" in said["error"]
 
 
+def test_a_failure_of_a_run_that_never_began_raises_nothing_either(audit):
+    with capture_logs() as logged:
+        audit.finish_failed("r9", 1, ValueError("the first cause"))
+    assert "r9, attempt 1 is not in audit.runs" in logged[0]["error"]
+
+
 def test_a_failure_says_its_kind_where_its_text_says_little(begun, ask):
     begun.finish_failed("r1", 1, KeyError("price"))
     assert ask("SELECT status, error FROM audit.runs") == [("FAILED", "KeyError('price')")]

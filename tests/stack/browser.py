@@ -138,4 +138,5 @@ def check_pictures(pictures: list[dict[str, Any]]) -> None:
     assert len(pictures) == 4 * (1 + len(pages("", "")))
     assert [each for each in pictures if (each["brightness"] > 0.5) != (each["scheme"] == "light")] == []
     assert [each for each in pictures if each["faint"]] == []
-    assert [each for each in pictures if each["framed"] and each["wide"] > 0] == []
+    wide = {(each["name"], each["width"]): each["wide"] for each in pictures if each["framed"] and each["wide"] > 0}
+    assert wide == {}, wide

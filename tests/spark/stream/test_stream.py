@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from lakehouse.audit.lease import hold
 from lakehouse.audit.stream_rows import Sends
-from lakehouse.engine import stream_compact, stream_run
+from lakehouse.engine import stream_compact, stream_end, stream_run
 from lakehouse.engine.stream_end import Bounds
 from lakehouse.errors import LeaseHeld, OffsetsLost, StateError, StreamStalled, StreamUnbalanced, TopicChanged
 from lakehouse.streaming.ensure import ensure_topics
@@ -226,6 +227,8 @@ def test_offsets_that_aged_out_are_told_with_their_range(shop, say, broker):
     outcome = shop.take(accept_loss=True)
     assert outcome.lost == {1: (3, 6)}
     assert ledger(outcome) == {"rows_in": 2, "inserted": 2}
+    told = shop.ask("SELECT note FROM audit.run_logs WHERE run_id = %s AND layer = 'silver'", outcome.run_id)
+    assert told == [("accepted as lost: partition 1, 3 to 5",)]
 
 
 def test_a_new_partition_is_read_from_its_beginning(shop, say, broker):
@@ -234,6 +237,29 @@ def test_a_new_partition_is_read_from_its_beginning(shop, say, broker):
     ensure_topics(broker.bootstrap, [Topic(name=shop.topic, partitions=5, retention="1d")])
     shop.send(say(2), say(3), partition=4)
     assert ledger(shop.take()) == {"rows_in": 2, "inserted": 2}
+
+
+def test_a_partition_that_comes_while_a_run_goes_on_is_read_and_the_topic_opened_once_more(
+    shop, say, broker, monkeypatch
+):
+    monkeypatch.setattr(stream_end, "_TOPIC", 0.5)
+    opened = []
+    consumer = stream_run.Consumer
+    monkeypatch.setattr(stream_run, "Consumer", lambda *words: opened.append(words) or consumer(*words))
+    stop = threading.Event()
+
+    def widen() -> None:
+        ensure_topics(broker.bootstrap, [Topic(name=shop.topic, partitions=4, retention="1d")])
+        shop.send(say(1), partition=3)
+        time.sleep(4)
+        stop.set()
+
+    widening = threading.Thread(target=widen)
+    widening.start()
+    outcome = shop.take(Bounds("stopped"), stop=stop)
+    widening.join()
+    assert ledger(outcome) == {"rows_in": 1, "inserted": 1}
+    assert [sorted(offsets) for _, _, offsets in opened] == [[0, 1, 2], [0, 1, 2, 3]]
 
 
 def test_a_stall_fails_with_what_is_missing(shop, say):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from lakehouse.audit.database import Cursor, Database
 from lakehouse.audit.repair import Abandoned, repair
 from lakehouse.audit.result import TableResult
 from lakehouse.audit.run_rows import AtWork, RunStatus
-from lakehouse.errors import AuditUnavailable, LakehouseError
+from lakehouse.errors import LakehouseError
 from lakehouse.log import get_logger, redact
 from lakehouse.publish.manifest import Manifest
 
@@ -45,12 +45,14 @@ class Audit(Database):
         self.transact(lambda cursor: run_rows.finish(cursor, run_id, attempt, status, error, self.secrets))
 
     def finish_failed(self, run_id: str, attempt: int, error: BaseException) -> None:
-        """Write that an attempt failed; an audit that is away as well is logged, and hides nothing of what failed."""
-        told = str(error) if isinstance(error, LakehouseError) else repr(error)
+        """Write that an attempt failed; an audit that cannot take it is logged, and hides nothing of what failed."""
+        self._write_failure(run_id, error, lambda told: self.finish_run(run_id, attempt, "FAILED", told))
+
+    def _write_failure(self, run_id: str, error: BaseException, write: Callable[[str], None]) -> None:
         try:
-            self.finish_run(run_id, attempt, "FAILED", told)
-        except AuditUnavailable as away:
-            log.warning("the failure is not in the audit", run=run_id, error=redact(str(away), self.secrets))
+            write(str(error) if isinstance(error, LakehouseError) else repr(error))
+        except LakehouseError as why:
+            log.warning("the failure is not in the audit", run=run_id, error=redact(str(why), self.secrets))
 
     def follow_run(self, run_id: str, pipeline: str, attempt: int) -> None:
         """Store the alert of a run at work: its message is there from the start, whatever the run's end."""
@@ -181,12 +183,8 @@ class Audit(Database):
         self.transact(lambda cursor: stream_rows.sends_finished(cursor, run_id, topic, sends, error, self.secrets))
 
     def sends_failed(self, run_id: str, topic: str, sends: Sequence[stream_rows.Sends], error: BaseException) -> None:
-        """Write all that a failed run has sent; an audit that is away as well is logged, and hides nothing."""
-        told = str(error) if isinstance(error, LakehouseError) else repr(error)
-        try:
-            self.sends_finished(run_id, topic, sends, told)
-        except AuditUnavailable as away:
-            log.warning("what was sent is not in the audit", run=run_id, error=redact(str(away), self.secrets))
+        """Write all that a failed run has sent; an audit that cannot take it is logged, and hides nothing."""
+        self._write_failure(run_id, error, lambda told: self.sends_finished(run_id, topic, sends, told))
 
     def sends_of(self, run_id: str) -> list[history.Row]:
         """Return a run's rows of audit.stream_sends by topic and partition; none where it sends nothing."""

@@ -72,7 +72,7 @@ def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
         except AirflowSkipException:
             raise
         except BaseException as error:
-            audit.finish_failed(run_id, attempt, error)
+            audit.finish_failed(run_id, attempt, in_our_terms(error))
             raise
 
 
@@ -89,6 +89,11 @@ def in_airflows_terms(secrets: tuple[str, ...]) -> Iterator[None]:
     except LakehouseError as error:
         kind = AirflowException if error.heals else AirflowFailException
         raise kind(redact(str(error), secrets)) from None
+
+
+def in_our_terms(error: BaseException) -> BaseException:
+    """Return an error of Airflow's as one of ours, whose text alone says enough; any other as it is."""
+    return LakehouseError(str(error)) if isinstance(error, AirflowException) else error
 
 
 def give_up(pipeline: str, context: Mapping[str, Any]) -> None:

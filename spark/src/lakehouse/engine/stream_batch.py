@@ -60,6 +60,7 @@ def added(before: TableResult, after: TableResult) -> TableResult:
     return replace(
         after.with_ledger(before.ledger + after.ledger),
         phases={name: round(seconds, 3) for name, seconds in phases.items()},
+        note=before.note,
         rules=_rules([*before.rules, *after.rules]),
         drift=_drift([*before.drift, *after.drift]),
     )

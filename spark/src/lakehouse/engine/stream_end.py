@@ -80,7 +80,8 @@ class End:
             return False
         self._topic_seen = time.monotonic()
         self._need_same(facts.topic_id)
-        return latest_of(facts).keys() != latest_of(self._facts).keys()
+        before, self._facts = self._facts, facts
+        return latest_of(facts).keys() != latest_of(before).keys()
 
     def _need_same(self, topic_id: str) -> None:
         if topic_id != self._facts.topic_id:

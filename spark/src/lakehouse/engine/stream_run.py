@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -93,18 +93,19 @@ class StreamRun:
 
     def __enter__(self) -> Self:
         request = self.request
-        self._stack.enter_context(self.audit)
-        self._stack.callback(Courier(self.settings).close)
-        params = asdict(request.bounds)
-        self.attempt = self.audit.begin_part(request.run_id, self.name, request.trigger, params, request.link)
-        try:
-            self._lease = self._stack.enter_context(self._hold(self.name, 0))
-            self.audit.repair(request.run_id, self.attempt, [self.name])
-            record_lost(self.audit, self.lake, self.lake.of(self.table), self.table.full_name, request.run_id)
-        except BaseException as error:
-            self.fail(error)
-            self._stack.close()
-            raise
+        with ExitStack() as stack:
+            stack.enter_context(self.audit)
+            stack.callback(Courier(self.settings).close)
+            params = asdict(request.bounds)
+            self.attempt = self.audit.begin_part(request.run_id, self.name, request.trigger, params, request.link)
+            try:
+                self._lease = stack.enter_context(self._hold(self.name, 0))
+                self.audit.repair(request.run_id, self.attempt, [self.name])
+                record_lost(self.audit, self.lake, self.lake.of(self.table), self.table.full_name, request.run_id)
+            except BaseException as error:
+                self.fail(error)
+                raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,19 +123,21 @@ class StreamRun:
         lost: dict[int, tuple[int, int]] = {}
         facts = topic_facts(bootstrap, self.stream.topic)
         end = End(self.request.bounds, bootstrap, facts, self.audit, stop)
-        reached = False
-        while not reached:
+        while True:
             start = start_of(facts, positions(self._context(), self.table), accept_loss=self.request.accept_loss)
-            self._warn(start)
+            self._tell(start)
             lost |= start.lost
             with Consumer(bootstrap, self.stream.topic, start.offsets) as consumer:
-                reached = self._follow(consumer, Origin(self.stream.topic, facts.topic_id, self.request.run_id), end)
+                if self._follow(consumer, Origin(self.stream.topic, facts.topic_id, self.request.run_id), end):
+                    return StreamOutcome(self.request.run_id, self.attempt, self.sum.result, self.sum.batches, lost)
             facts = topic_facts(bootstrap, self.stream.topic)
-        return StreamOutcome(self.request.run_id, self.attempt, self.sum.result, self.sum.batches, lost)
 
-    def _warn(self, start: Start) -> None:
+    def _tell(self, start: Start) -> None:
+        """Say what is lost, or new, in the log; what is accepted as lost in the table's audit row too, for good."""
         if start.lost:
             log.warning("offsets are lost", stream=self.name, lost=ranges(start.lost))
+            self.sum.result = replace(self.sum.result, note=f"accepted as lost: {ranges(start.lost)}")
+            self.audit.table_finished(self.request.run_id, self.attempt, self.sum.result)
         if start.fresh:
             log.warning("new partitions", stream=self.name, partitions=list(start.fresh))
 

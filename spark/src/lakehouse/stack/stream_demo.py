@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from lakehouse.stack.errors import StackError
 from lakehouse.stack.layout import Layout, layout, make_folders
 from lakehouse.stack.parts import native_postgres
 from lakehouse.stack.supervisor import stop_part
+from lakehouse.stack.tools import end
 from lakehouse.stack.up import start_kafka_only
 from lakehouse.streaming.ensure import ensure_topics
 from lakehouse.streaming.reconcile import Reconciled, reconcile
@@ -48,12 +50,16 @@ class Simulation:
 
 @dataclass
 class Figures:
-    """What a person watches: events acknowledged and taken in, what became of them, how long they waited."""
+    """What a person watches: events acknowledged and taken in, what became of them, how long they waited.
+
+    `said` is the producer's last line beside its count: why it failed, if it did.
+    """
 
     produced: int = 0
     ledger: Ledger = field(default_factory=Ledger)
     batches: int = 0
     p95_ms: float = 0.0
+    said: str = ""
 
     @property
     def lag(self) -> int:
@@ -145,7 +151,8 @@ def _both(
         outcome = run_stream(settings, catalog_of(settings, PIPELINE), request, stop, merged)
         reader.join()
         if child.wait():
-            raise StackError(f"the producer ended with {child.returncode}.", remedy=f"its log is {place.log(_LOG)}.")
+            ended = f"the producer ended with {child.returncode}: {figures.said}"
+            raise StackError(ended, remedy=f"its log is {place.log(_LOG)}.")
     return outcome, figures
 
 
@@ -168,9 +175,7 @@ def _producer(settings: Settings, place: Layout, run_id: str, what: Simulation) 
     try:
         yield child
     finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait(20)
+        end(child, signal.SIGTERM, 20)
 
 
 def _count(child: subprocess.Popen[str], figures: Figures) -> None:
@@ -179,3 +184,5 @@ def _count(child: subprocess.Popen[str], figures: Figures) -> None:
         words = line.split()
         if words[:1] == ["acknowledged"]:
             figures.produced = int(words[1].replace(",", ""))
+        else:
+            figures.said = line.strip() or figures.said

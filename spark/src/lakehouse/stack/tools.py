@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lakehouse.stack.errors import MissingTool, StackError
 
@@ -46,7 +47,7 @@ def last_line(log: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def end(process: subprocess.Popen[bytes], number: int, timeout: float) -> None:
+def end(process: subprocess.Popen[Any], number: int, timeout: float) -> None:
     """Send a signal to a process that runs still; it is killed when it has not ended `timeout` seconds later."""
     if process.poll() is None:
         process.send_signal(number)
