@@ -83,6 +83,12 @@ class Report:
             seconds = [[run["phases"].get(name, 0.0) for run in runs] for runs in by_step.values()]
             yield [name, *(f"{median(values):.1f}" if values else "-" for values in seconds)]
 
+    def kinds(self) -> Iterable[list[str]]:
+        """Give a row a kind of work: its seconds in each step that was run with an event log."""
+        by_step: dict[str, dict[str, float]] = self.measured.get("kinds", {})
+        for name in next(iter(by_step.values()), {}):
+            yield [name, *(f"{seconds[name]:.1f}" for seconds in by_step.values())]
+
     def about(self) -> str:
         """Say what was measured where."""
         machine, rows = self.measured["machine"], sum(self.measured["rows"].values())
@@ -102,6 +108,10 @@ class Report:
                 "Where the time of (a) goes, in wall seconds; tables run side by side, so the sum may pass the wall:"
             ]
             parts += [table(["phase", *self.steps.values()], spent)]
+        kinds = list(self.kinds())
+        if kinds:
+            parts += ["The same by kind of work, from one more run of each with Spark's event log on:"]
+            parts += [table(["kind of work", *(self.steps[step] for step in self.measured["kinds"])], kinds)]
         return "\n\n".join(parts)
 
 

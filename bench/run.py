@@ -2,8 +2,9 @@
 
 All three load the source (a full load each); the platform then runs with nothing changed; then a day is simulated
 once, and all three take the same changes. What each costs is measured by `measure.py`; `report.py` prints it beside
-the targets. With the CSVs in raw/ it also writes the table of docs/performance.md. Nothing outlives a run but the
-figures in .run/bench.
+the targets. The platform's load and increment are run once more with Spark's event log on, to tell where the time goes.
+With the CSVs in raw/ it also writes the table of docs/performance.md. Nothing outlives a run but the figures in
+.run/bench.
 
 Run: python bench/run.py [--only a,b,c] [--repeat N] [--raw DIR | --scale S] [--ten-times]
 """
@@ -42,6 +43,12 @@ from lakehouse.stack.postgres import PostgresServer, create_databases, start, st
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PROGRAMS = {"a": "this platform", "b": "plain PySpark + Delta", "c": "DuckDB + deltalake"}
+EVENT_LOG = """\
+spark.eventLog.enabled true
+spark.eventLog.dir {folder}
+spark.eventLog.rolling.enabled false
+spark.eventLog.compress false
+"""
 SCRIPTS = {"b": HERE / "plain_spark.py", "c": HERE / "duck.py"}
 
 
@@ -76,18 +83,36 @@ class Bench:
         words = self._command(program, step)
         lake = self.lake(program)
         lake.mkdir(parents=True, exist_ok=True)
-        before, out, figures = versions(lake), self.work / "out.txt", self.work / "figures.json"
+        before, figures = versions(lake), self.work / "figures.json"
         watch = [sys.executable, str(HERE / "measure.py"), "--out", str(figures), "--beside", str(self.server_pid)]
         lock = ["--lock", str(self.lock)] if self.lock else []
         print(f"{PROGRAMS[program]}: {step} …", file=sys.stderr, flush=True)
-        code = run_to_its_end([*watch, *lock, "--", *words], self._environment(program), out)
+        printed = self._run([*watch, *lock, "--", *words], self._environment(program))
+        after = versions(lake)
+        new = sum(version - before.get(table, -1) for table, version in after.items())
+        result = {"new_versions": new, "phases": phases(printed), **json.loads(figures.read_text())}
+        self.figures.append({"program": program, "step": step, **about, **result})
+
+    def profile(self, step: str) -> dict[str, float]:
+        """Run one step of the platform with Spark's event log on; return the seconds by kind of work."""
+        print(f"{PROGRAMS['a']}: {step}, with an event log …", file=sys.stderr, flush=True)
+        events = self.work / f"events-{step}"
+        events.mkdir()
+        (events / "spark-defaults.conf").write_text(EVENT_LOG.format(folder=events.as_uri()))
+        printed = self._run(self._command("a", step), self._environment("a") | {"SPARK_CONF_DIR": str(events)})
+        (log,) = events.glob("local-*")
+        words = [sys.executable, str(HERE / "spark_time.py"), str(log)]
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        return kinds(phases(printed), json.loads(told))
+
+    def _run(self, words: list[str], environment: dict[str, str]) -> str:
+        """Return what a program prints; an error of it ends the benchmark, with the database's last words."""
+        out = self.work / "out.txt"
+        code = run_to_its_end(words, environment, out)
         if code:
             server = (self.work / "postgres.log").read_text()[-2000:]
             raise SystemExit(f"{' '.join(words)} ended with {code}:\n{out.read_text()[-2000:]}\nPostgres:\n{server}")
-        after = versions(lake)
-        new = sum(version - before.get(table, -1) for table, version in after.items())
-        result = {"new_versions": new, "phases": phases(out.read_text()), **json.loads(figures.read_text())}
-        self.figures.append({"program": program, "step": step, **about, **result})
+        return out.read_text()
 
     def _command(self, program: str, step: str) -> list[str]:
         if program == "a":
@@ -153,6 +178,25 @@ def _phases_of(value: Any) -> dict[str, float]:
     return total
 
 
+def kinds(ours: dict[str, float], sparks: dict[str, float]) -> dict[str, float]:
+    """Return seconds by kind of work: what only the driver does, by its phases, and what Spark does, by its events."""
+
+    def driver(*names: str) -> float:
+        return sum(seconds for phase, seconds in ours.items() if phase.rpartition(": ")[2] in names)
+
+    return {
+        "session start": driver("session"),
+        "windows, versions, Delta logs read by the driver": driver("plan"),
+        "rows of the source, by COPY": driver("read"),
+        "Spark: reading Delta logs": sparks["log reading"],
+        "Spark: planning": sparks["planning"],
+        "Spark: shuffle": sparks["shuffle"],
+        "Spark: the rest of its jobs": sparks["jobs without shuffle"],
+        "driver: what becomes of each row": driver("decide", "history"),
+        "commit": driver("write") + sparks["commit"],
+    }
+
+
 def compare(bench: Bench, raw: Path, programs: list[str], changes: float, **about: Any) -> dict[str, int]:
     """Take the programs through the load, a run with nothing changed and the same changes; return the source's rows."""
     rows = bench.start_over(raw)
@@ -164,6 +208,14 @@ def compare(bench: Bench, raw: Path, programs: list[str], changes: float, **abou
     for program in programs:
         bench.measure(program, "increment", **about)
     return rows
+
+
+def profile(bench: Bench, raw: Path, changes: float) -> dict[str, dict[str, float]]:
+    """Return where the platform's time goes, by step and kind of work."""
+    bench.start_over(raw)
+    load = bench.profile("load")
+    simulate(bench.server.url("source"), changes=changes, seed=bench.seed)
+    return {"load": load, "increment": bench.profile("increment")}
 
 
 @contextmanager
@@ -220,6 +272,7 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         raw = sample(work, options.scale, options.seed) if options.scale else options.raw
         for repetition in range(options.repeat):
             rows = compare(bench, raw, options.only.split(","), options.changes, repetition=repetition)
+        kinds_of_work = profile(bench, raw, options.changes) if "a" in options.only else {}
         if options.ten_times:
             for scale in (1, 10):  # the same number of changes against both
                 folder = sample(work, scale, options.seed)
@@ -232,6 +285,7 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         "changes": options.changes,
         "repeat": options.repeat,
         "machine": machine(),
+        "kinds": kinds_of_work,
         "runs": bench.figures,
     }
 

@@ -34,7 +34,7 @@ for name, dag in bag.dags.items():
         },
         "max_active_runs": dag.max_active_runs,
         "timeout": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds(),
-        "schedule": str(dag.schedule),
+        "schedule": str(getattr(dag.schedule, "expression", dag.schedule)),
         "start_date": dag.start_date and str(dag.start_date),
         "paused": dag.is_paused_upon_creation,
         "params": {name: {**dag.params.get_param(name).schema, "default": dag.params[name]} for name in dag.params},

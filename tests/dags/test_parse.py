@@ -135,7 +135,7 @@ def test_a_layer_is_one_spark_application_in_the_pool(medallion, task, layer):
 
 def test_limits_come_from_the_pipelines_file(medallion):
     assert medallion["timeout"] == 7200
-    assert medallion["schedule"] == "@daily"
+    assert medallion["schedule"] == "0 0 * * *"
     assert medallion["start_date"] is None, "with one, Airflow would start a run as soon as it sees the DAG"
     for task in medallion["tasks"].values():
         assert (task["retries"], task["delay"], task["backoff"], task["timeout"]) == (2, 30, 2, 7200)

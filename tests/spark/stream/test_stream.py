@@ -249,6 +249,8 @@ def test_a_partition_that_comes_while_a_run_goes_on_is_read_and_the_topic_opened
     stop = threading.Event()
 
     def widen() -> None:
+        while not opened:
+            time.sleep(0.1)
         ensure_topics(broker.bootstrap, [Topic(name=shop.topic, partitions=4, retention="1d")])
         shop.send(say(1), partition=3)
         time.sleep(4)

@@ -26,6 +26,7 @@ from lakehouse.dags.part import give_up
 from lakehouse.dags.source import fill_source
 from lakehouse.dags.step import StepOperator
 from lakehouse.dags.streaming import is_simulated, streamed_tables, streaming_dag
+from lakehouse.dags.ticks import from_next_tick
 from lakehouse.errors import SpecError
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Layer, load_catalog
@@ -103,7 +104,7 @@ def pipeline_dag(settings: Settings, catalog: Catalog) -> DAG:
         description=pipeline.description,
         doc_md=describe_dag(catalog),
         catchup=False,
-        schedule=pipeline.schedule,
+        schedule=from_next_tick(pipeline.schedule),
         max_active_runs=ACTIVE_RUNS,
         dagrun_timeout=pipeline.timeout,
         is_paused_upon_creation=False,

@@ -10,6 +10,7 @@ from airflow.sdk import DAG, get_current_context
 
 from lakehouse.dags.form import DRY_RUN
 from lakehouse.dags.step import StepOperator
+from lakehouse.dags.ticks import from_next_tick
 from lakehouse.dags.verb import call_verb
 from lakehouse.specs import Catalog
 
@@ -32,7 +33,7 @@ def maintenance_dag(catalogs: Sequence[Catalog], pool: str) -> DAG:
         "maintenance",
         description="OPTIMIZE, VACUUM and retention of every pipeline's tables.",
         doc_md=DOC,
-        schedule=SCHEDULE,
+        schedule=from_next_tick(SCHEDULE),
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
