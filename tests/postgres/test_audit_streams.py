@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse.audit.result import Ledger
 from lakehouse.audit.stream_rows import OffsetRange, Sends, StreamBatch
-from lakehouse.errors import LedgerUnbalanced, StateError
+from lakehouse.errors import LedgerUnbalanced, ParameterError, StateError
 
 pytestmark = pytest.mark.postgres
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,6 +46,12 @@ def test_what_was_sent_is_there_with_its_end_and_a_failure_with_its_words(audit)
     assert row["finished_at"] >= row["started_at"]
     assert "no broker" in row["error"]
     assert "canary" not in row["error"]
+
+
+def test_who_asks_for_a_producers_run_is_told_where_it_is(audit):
+    audit.sends_began("sent-1", "reviews", "id", {0: 10})
+    with pytest.raises(ParameterError, match=r'"sent-1" is a run of a producer.*`lakehouse stream reconcile sent-1`'):
+        audit.show("sent-1")
 
 
 def test_another_attempt_is_told_what_the_first_one_sent_and_a_topic_made_anew_begins_anew(audit):

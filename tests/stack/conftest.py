@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,7 +52,13 @@ def new_settings() -> Iterator[Callable[[], Settings]]:
 @pytest.fixture(scope="module")
 def minio(new_settings: Callable[[], Settings]) -> Iterator[Settings]:
     """Settings whose MinIO alone runs, with its buckets and the jobs' user."""
-    settings = new_settings()
+    with minio_of(new_settings()) as settings:
+        yield settings
+
+
+@contextmanager
+def minio_of(settings: Settings) -> Iterator[Settings]:
+    """Hold the MinIO of these settings."""
     place = layout(settings)
     make_folders(place)
     fetch_minio(settings.path(settings.cache))
@@ -96,6 +102,12 @@ def beside(name: str) -> ModuleType:
     sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def running_minio() -> Callable[[Settings], AbstractContextManager[Settings]]:
+    """Hold the MinIO of settings."""
+    return minio_of
 
 
 @pytest.fixture

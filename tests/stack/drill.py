@@ -7,14 +7,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable
 
 from lakehouse.audit.migrate import migrate
@@ -143,6 +144,36 @@ class Forwarder:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+class Disk:
+    """A file system of a few megabytes."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self._filler = place / "filler"
+
+    def fill(self) -> None:
+        with self._filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+            while True:
+                file.write(b"x" * 4096)
+
+    def make_room(self) -> None:
+        self._filler.unlink()
+
+
+@contextmanager
+def small_disk(place: Path, megabytes: int) -> Iterator[Disk]:
+    """Hold a disk of this size at a folder; the test is skipped where this user may mount none."""
+    place.mkdir(parents=True)
+    words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", place]
+    mount = subprocess.run(words, capture_output=True, text=True, check=False)
+    if mount.returncode:
+        pytest.skip(f"a tmpfs cannot be mounted here: {mount.stderr.strip()}")
+    try:
+        yield Disk(place)
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
 
 
 class Shop:

@@ -6,9 +6,9 @@ A small tmpfs is the disk, so it takes a machine where this user may mount one.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,33 +18,10 @@ NOTHING_PUBLISHED = ("--layers", "bronze,silver", "--no-publish")
 ROADS = ["50000", "0"]
 
 
-class Disk:
-    """A file system of a few megabytes."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self._filler = place / "filler"
-
-    def fill(self) -> None:
-        with self._filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-            while True:
-                file.write(b"x" * 4096)
-
-    def make_room(self) -> None:
-        self._filler.unlink()
-
-
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, text=True, check=False
-    )
-    if mount.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted here: {mount.stderr.strip()}")
-    yield Disk(place)
-    subprocess.run(["umount", "-l", place], check=True)
+def disk(drill, tmp_path: Path) -> Iterator[Any]:
+    with drill.small_disk(tmp_path / "disk", 4) as disk:
+        yield disk
 
 
 def refused(shop, done) -> None:

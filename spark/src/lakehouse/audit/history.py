@@ -87,6 +87,11 @@ def show(cursor: Cursor, run_id: str) -> dict[str, list[Row]]:
     the sum of all of them, their latencies being the worst (`batches_summed`); no other run has any of these.
     """
     parts = {name: rows(cursor, query, [run_id] * query.count("%s")) for name, query in _PARTS.items()}
+    if not parts["attempts"] and parts["sends"]:
+        raise ParameterError(
+            f'"{run_id}" is a run of a producer: it sent to {parts["sends"][0]["topic"]}.',
+            remedy=f"`lakehouse stream reconcile {run_id}` shows what it sent beside what was taken in.",
+        )
     if not parts["attempts"]:
         known = [row["run_id"] for row in runs(cursor, 50, None)]
         raise ParameterError(

@@ -1,0 +1,50 @@
+"""The object store's own disk full: one clear line, what is there stays readable, and on it goes once there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lakehouse.settings import Settings
+from lakehouse.stack.layout import layout
+
+pytestmark = [pytest.mark.stack, pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(600)]
+NOTHING_PUBLISHED = ("--layers", "bronze,silver", "--no-publish")
+# By the driver itself, or all by Spark.
+ROADS = ["50000", "0"]
+
+
+@pytest.fixture
+def disk(drill, settings: Settings) -> Iterator[Any]:
+    with drill.small_disk(layout(settings).minio, 64) as disk:
+        yield disk
+
+
+@pytest.mark.parametrize("rows", ROADS)
+def test_a_store_without_room_ends_the_run_and_recovers(new_shop, disk, settings, running_minio, rows):
+    with running_minio(settings):
+        reader = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{settings.minio_port}",
+            "AWS_ACCESS_KEY_ID": settings.s3_access_key,
+            "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key.get_secret_value(),
+            "AWS_REGION": settings.s3_region,
+            "AWS_ALLOW_HTTP": "true",
+        }
+        lake = {"LAKE": "s3a://{layer}", "S3_ENDPOINT": reader["AWS_ENDPOINT_URL"], "SMALL_BATCH_ROWS": rows}
+        lake |= {"S3_ACCESS_KEY": reader["AWS_ACCESS_KEY_ID"], "S3_SECRET_KEY": reader["AWS_SECRET_ACCESS_KEY"]}
+        shop = new_shop(lake)
+        shop.say({1: "um", 2: "dois"})
+        assert shop.run(*NOTHING_PUBLISHED).returncode == 0
+        disk.fill()
+        shop.say({2: "two", 3: "tres"})
+        done = shop.run(*NOTHING_PUBLISHED)
+        assert done.returncode == 75, done.stderr
+        (error,) = shop.errors(done)
+        assert "minimum free drive threshold" in error
+        assert shop.runs()[-1] == ("FAILED", error.removeprefix("error: "))
+        assert shop.table("bronze", reader) == shop.table("silver", reader) == {1: "um", 2: "dois"}
+        disk.make_room()
+        assert shop.run(*NOTHING_PUBLISHED).returncode == 0
+        assert shop.table("silver", reader) == {1: "um", 2: "two", 3: "tres"}
