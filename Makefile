@@ -57,13 +57,13 @@ doctor: $(PACKAGE) ## look for what would keep the platform from running
 	@$(BIN)/lakehouse doctor
 
 .PHONY: test
-test: install lint ## all tests; those of the stack run beside the others
+test: install lint ## all tests; those of the stack and of Kafka run beside the others
 	@$(MAKE) datacontract || echo "Without datacontract-cli its test is skipped." >&2
 	@$(MAKE) browser || echo "Without playwright-core nobody looks at the pages." >&2
-	@mkdir -p .run; set -m; $(BIN)/pytest -m stack >.run/test-stack.log 2>&1 & stack=$$!; \
-	  trap 'kill -INT -- -$$stack 2>/dev/null || true' EXIT; failed=0; \
-	  $(BIN)/pytest -m "not stack" || failed=1; \
-	  wait $$stack || failed=1; cat .run/test-stack.log; exit $$failed
+	@mkdir -p .run; set -m; $(BIN)/pytest -m "stack or kafka" >.run/test-services.log 2>&1 & services=$$!; \
+	  trap 'kill -INT -- -$$services 2>/dev/null || true' EXIT; failed=0; \
+	  $(BIN)/pytest -m "not stack and not kafka" || failed=1; \
+	  wait $$services || failed=1; cat .run/test-services.log; exit $$failed
 
 .PHONY: test-fast
 test-fast: install ## the tests that need no JVM and no stack
