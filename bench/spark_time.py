@@ -21,7 +21,7 @@ Event = dict[str, Any]
 Span = tuple[float, float]
 SQL = "org.apache.spark.sql.execution.ui.SparkListenerSQLExecution"
 # What Delta calls its jobs on its own log; its other jobs move data.
-LOG_JOBS = ("Compute snapshot", "Filtering files", "checkpoint", "Update stats", "log")
+LOG_JOBS = (": Compute snapshot", ": Filtering files")
 
 
 @dataclass
@@ -97,7 +97,7 @@ def _job(event: Event) -> tuple[int | None, bool, float]:
     told = event.get("Properties") or {}
     root = told.get("spark.sql.execution.root.id") or told.get("spark.sql.execution.id")
     what = told.get("spark.job.description") or ""
-    on_log = "Delta" in what and any(word in what for word in LOG_JOBS)
+    on_log = any(word in what for word in LOG_JOBS)
     return (None if root is None else int(root)), on_log, event["Submission Time"] / 1000
 
 

@@ -41,15 +41,9 @@ def shop(new_shop, minio: Settings, forwarder) -> Any:
 
 
 @pytest.fixture
-def direct(minio: Settings) -> dict[str, str]:
+def direct(drill, minio: Settings) -> dict[str, str]:
     """How a reader gets at the store past the forwarder."""
-    return {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{minio.minio_port}",
-        "AWS_ACCESS_KEY_ID": minio.s3_access_key,
-        "AWS_SECRET_ACCESS_KEY": minio.s3_secret_key.get_secret_value(),
-        "AWS_REGION": minio.s3_region,
-        "AWS_ALLOW_HTTP": "true",
-    }
+    return drill.reader_of(minio)
 
 
 def refused(shop, done) -> None:

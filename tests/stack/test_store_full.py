@@ -23,15 +23,9 @@ def disk(drill, settings: Settings) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("rows", ROADS)
-def test_a_store_without_room_ends_the_run_and_recovers(new_shop, disk, settings, running_minio, rows):
+def test_a_store_without_room_ends_the_run_and_recovers(drill, new_shop, disk, settings, running_minio, rows):
     with running_minio(settings):
-        reader = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{settings.minio_port}",
-            "AWS_ACCESS_KEY_ID": settings.s3_access_key,
-            "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key.get_secret_value(),
-            "AWS_REGION": settings.s3_region,
-            "AWS_ALLOW_HTTP": "true",
-        }
+        reader = drill.reader_of(settings)
         lake = {"LAKE": "s3a://{layer}", "S3_ENDPOINT": reader["AWS_ENDPOINT_URL"], "SMALL_BATCH_ROWS": rows}
         lake |= {"S3_ACCESS_KEY": reader["AWS_ACCESS_KEY_ID"], "S3_SECRET_KEY": reader["AWS_SECRET_ACCESS_KEY"]}
         shop = new_shop(lake)

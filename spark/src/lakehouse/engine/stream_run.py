@@ -125,18 +125,18 @@ class StreamRun:
         end = End(self.request.bounds, bootstrap, facts, self.audit, stop)
         while True:
             start = start_of(facts, positions(self._context(), self.table), accept_loss=self.request.accept_loss)
-            self._tell(start)
             lost |= start.lost
+            self._tell(start, lost)
             with Consumer(bootstrap, self.stream.topic, start.offsets) as consumer:
                 if self._follow(consumer, Origin(self.stream.topic, facts.topic_id, self.request.run_id), end):
                     return StreamOutcome(self.request.run_id, self.attempt, self.sum.result, self.sum.batches, lost)
             facts = topic_facts(bootstrap, self.stream.topic)
 
-    def _tell(self, start: Start) -> None:
-        """Say what is lost, or new, in the log; what is accepted as lost in the table's audit row too, for good."""
+    def _tell(self, start: Start, lost: Mapping[int, tuple[int, int]]) -> None:
+        """Say what is lost, or new, in the log; all that was accepted as lost in the table's audit row, too."""
         if start.lost:
             log.warning("offsets are lost", stream=self.name, lost=ranges(start.lost))
-            self.sum.result = replace(self.sum.result, note=f"accepted as lost: {ranges(start.lost)}")
+            self.sum.result = replace(self.sum.result, note=f"accepted as lost: {ranges(lost)}")
             self.audit.table_finished(self.request.run_id, self.attempt, self.sum.result)
         if start.fresh:
             log.warning("new partitions", stream=self.name, partitions=list(start.fresh))
