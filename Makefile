@@ -23,6 +23,7 @@ JAVAC := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)javac
 digest = $(shell cat $(1) | sha256sum | cut -c1-16)
 REQUIREMENTS := .venv/.requirements-$(call digest,requirements.txt)
 PACKAGE := .venv/.package-$(call digest,requirements.txt pyproject.toml)
+ARCHIVE := spark/jars/.archived-$(call digest,requirements.txt spark/pom.xml spark/src/lakehouse/engine/archive.py)
 JARS := spark/jars/.gathered-$(call digest,spark/pom.xml $(shell find spark/src/main -name '*.java' | sort))
 
 .PHONY: help
@@ -46,7 +47,7 @@ down: $(PACKAGE) ## stop what `make up` or `make demo` started; data stays
 	@$(BIN)/lakehouse down
 
 .PHONY: install
-install: $(PACKAGE) $(JARS) ## Python packages into .venv, jars into spark/jars
+install: $(PACKAGE) $(JARS) $(ARCHIVE) ## Python packages into .venv, jars into spark/jars
 
 .PHONY: init
 init: ## write random secrets into .env, where none are yet; any Python 3 will do
@@ -139,6 +140,13 @@ $(REQUIREMENTS):
 $(PACKAGE): | $(REQUIREMENTS)
 	@$(UV) pip install --python $(BIN)/python --no-deps --editable .
 	@rm -f .venv/.package-*
+	@touch $@
+
+# Of the jars of both: it is made anew with either.
+$(ARCHIVE): $(PACKAGE) $(JARS)
+	@echo "Archiving the JVM's classes …"
+	@$(BIN)/python -m lakehouse.engine.archive >/dev/null
+	@rm -f spark/jars/.archived-*
 	@touch $@
 
 $(JARS):

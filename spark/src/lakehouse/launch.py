@@ -15,6 +15,11 @@ PORTS = 16
 LOG_STORE = "io.lakehouse.ConditionalCreateLogStore"
 
 
+def archive(settings: Settings) -> Path:
+    """Return the file of the JVM's archived classes (see `lakehouse.engine.archive`); it need not be there."""
+    return settings.path(settings.jars) / "spark.jsa"
+
+
 def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
     """Return the Spark properties of a driver; none of them is a secret, for a process list shows them."""
     jars = f"{settings.path(settings.jars)}/*"
@@ -24,7 +29,7 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": jars,
         "spark.executor.extraClassPath": jars,
-        "spark.driver.extraJavaOptions": f"{java} -Duser.timezone=UTC {_logging(settings)}",
+        "spark.driver.extraJavaOptions": f"{java} -Duser.timezone=UTC {_logging(settings)}{_archived(settings)}",
         "spark.executor.extraJavaOptions": f"{java} -Duser.timezone=UTC",
         "spark.driver.host": settings.spark_driver_host,
         "spark.driver.bindAddress": "127.0.0.1" if settings.spark_driver_host == "127.0.0.1" else "0.0.0.0",  # noqa: S104
@@ -52,6 +57,12 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
         **(_s3(settings) if settings.lake.startswith("s3a://") else {}),
         **(_cluster(settings) if settings.spark_master.startswith("spark://") else {}),
     }
+
+
+def _archived(settings: Settings) -> str:
+    """Return the option that maps archived classes; the JVM says nothing where they are of other jars."""
+    file = archive(settings)
+    return f' "-XX:SharedArchiveFile={file}" -Xlog:disable -Xlog:all=error:stderr' if file.exists() else ""
 
 
 def _cluster(settings: Settings) -> dict[str, str]:

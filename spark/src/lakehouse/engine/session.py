@@ -20,13 +20,19 @@ def start_session(settings: Settings, spark: Spark, name: str) -> SparkSession:
             f"no jars in {settings.path(settings.jars)}.", remedy="`make install` gathers them from spark/pom.xml."
         )
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.appName(name)
-    for key, value in spark_conf(settings, spark).items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    session = session_of(spark_conf(settings, spark), name)
     if settings.lake.startswith("s3a://"):
         hadoop = session.sparkContext._jsc.hadoopConfiguration()
         hadoop.set("fs.s3a.access.key", settings.s3_access_key)
         hadoop.set("fs.s3a.secret.key", settings.s3_secret_key.get_secret_value())
+    return session
+
+
+def session_of(conf: dict[str, str], name: str) -> SparkSession:
+    """Start or join a session with these properties."""
+    builder = SparkSession.builder.appName(name)
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
     return session
