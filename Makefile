@@ -145,7 +145,7 @@ $(PACKAGE): | $(REQUIREMENTS)
 # Of the jars of both: it is made anew with either.
 $(ARCHIVE): $(PACKAGE) $(JARS)
 	@echo "Archiving the JVM's classes …"
-	@$(BIN)/python -m lakehouse.engine.archive >/dev/null
+	@$(BIN)/python -m lakehouse.engine.archive 2>spark/jars/.archive-log || { cat spark/jars/.archive-log >&2; exit 1; }
 	@rm -f spark/jars/.archived-*
 	@touch $@
 

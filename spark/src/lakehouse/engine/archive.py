@@ -70,4 +70,4 @@ def _end_jvm() -> None:
 
 
 if __name__ == "__main__":
-    print(make_archive(load_settings()))
+    make_archive(load_settings())
