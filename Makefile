@@ -58,17 +58,26 @@ doctor: $(PACKAGE) ## look for what would keep the platform from running
 	@$(BIN)/lakehouse doctor
 
 .PHONY: test
-test: install lint ## all tests; those of the stack and of Kafka run beside the others
+test: install lint ## all tests, in three parts side by side
 	@$(MAKE) datacontract || echo "Without datacontract-cli its test is skipped." >&2
 	@$(MAKE) browser || echo "Without playwright-core nobody looks at the pages." >&2
-	@mkdir -p .run; set -m; $(BIN)/pytest -m "stack or kafka" >.run/test-services.log 2>&1 & services=$$!; \
-	  trap 'kill -INT -- -$$services 2>/dev/null || true' EXIT; failed=0; \
-	  $(BIN)/pytest -m "not stack and not kafka" || failed=1; \
-	  wait $$services || failed=1; cat .run/test-services.log; exit $$failed
+	@mkdir -p .run
+	@$(MAKE) --jobs=3 --keep-going test-engine test-stack test-rest
+
+# The engine's are seen as they go; what the others print comes whole, when they have ended.
+.PHONY: test-engine test-stack test-rest
+test-engine:
+	@$(BIN)/pytest -m "spark and not stack and not kafka"
+
+test-stack:
+	@$(BIN)/pytest -m "stack" >.run/$@.log 2>&1 || failed=$$?; cat .run/$@.log; exit $${failed:-0}
+
+test-rest:
+	@$(BIN)/pytest -m "kafka or not (spark or stack)" >.run/$@.log 2>&1 || failed=$$?; cat .run/$@.log; exit $${failed:-0}
 
 .PHONY: test-fast
-test-fast: install ## the tests that need no JVM and no stack
-	@$(BIN)/pytest -q -m "not spark and not stack and not kafka and not slow"
+test-fast: install ## the tests that need no JVM and no server
+	@$(BIN)/pytest -q -m "not spark and not stack and not kafka and not postgres and not slow"
 
 # Docker's packages, images and builds are kept in ~/.cache/lakehouse/compose; nothing is installed, nothing keeps running.
 .PHONY: test-compose

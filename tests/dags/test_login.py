@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 LOGIN = "/api/v2/auth/login?next=%2Flakehouse%2Fqueries"
 
 
+@pytest.mark.slow
 def test_only_a_valid_session_that_may_read_runs_sees_a_page(dag_environment, run_script, tmp_path):
     environment = dag_environment(tmp_path) | {
         "AIRFLOW__CORE__AUTH_MANAGER": FAB,

@@ -1,4 +1,4 @@
-"""The archive of the JVM's classes is what a driver maps; without one, or with one of other jars, it starts all the same."""
+"""The archive of the JVM's classes is what a driver maps; without one, or with another file, it starts all the same."""
 
 from __future__ import annotations
 

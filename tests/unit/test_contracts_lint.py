@@ -22,10 +22,13 @@ logging.disable(logging.CRITICAL)
 runs = {path: DataContract(data_contract_file=path).lint() for path in sys.argv[1:]}
 print(json.dumps({path: [run.result.value, [str(check.reason) for check in run.checks]] for path, run in runs.items()}))
 """
-pytestmark = pytest.mark.skipif(
-    not (ENVIRONMENT / "bin" / "datacontract").exists(),
-    reason=f"datacontract-cli is not installed in {ENVIRONMENT}; install it with: make datacontract",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (ENVIRONMENT / "bin" / "datacontract").exists(),
+        reason=f"datacontract-cli is not installed in {ENVIRONMENT}; install it with: make datacontract",
+    ),
+]
 
 
 def lint(*paths: Path) -> dict[str, tuple[str, list[str]]]:
