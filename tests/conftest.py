@@ -53,8 +53,18 @@ def database(postgres: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def fake_discord() -> ModuleType:
     """The module `tests/fake_discord.py`: a local server that behaves as Discord's webhooks do."""
-    path = Path(__file__).with_name("fake_discord.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    return beside("fake_discord")
+
+
+@pytest.fixture(scope="session")
+def object_store() -> ModuleType:
+    """The module `tests/object_store.py`: a MinIO that can be killed."""
+    return beside("object_store")
+
+
+def beside(name: str) -> ModuleType:
+    """A module of this folder: a test folder holds no package, so it is loaded by its path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,8 +18,6 @@ import pytest
 
 from lakehouse.settings import Settings
 from lakehouse.stack.environment import init
-from lakehouse.stack.layout import layout, make_folders
-from lakehouse.stack.minio import fetch_minio, minio_part
 from lakehouse.stack.ports import free_port
 from lakehouse.stack.up import down
 
@@ -50,30 +46,10 @@ def new_settings() -> Iterator[Callable[[], Settings]]:
 
 
 @pytest.fixture(scope="module")
-def minio(new_settings: Callable[[], Settings]) -> Iterator[Settings]:
+def minio(new_settings: Callable[[], Settings], object_store: ModuleType) -> Iterator[Settings]:
     """Settings whose MinIO alone runs, with its buckets and the jobs' user."""
-    with minio_of(new_settings()) as settings:
-        yield settings
-
-
-@contextmanager
-def minio_of(settings: Settings) -> Iterator[Settings]:
-    """Hold the MinIO of these settings."""
-    place = layout(settings)
-    make_folders(place)
-    fetch_minio(settings.path(settings.cache))
-    part = minio_part(settings, place)
-    with place.log("minio").open("w") as log:
-        process = subprocess.Popen(part.command, env=part.environment, stdout=log, stderr=log)
-    try:
-        while not part.answers():
-            assert process.poll() is None, place.log("minio").read_text()
-            time.sleep(0.05)
-        part.after()
-        yield settings
-    finally:
-        process.terminate()
-        process.wait()
+    with object_store.running(new_settings()) as store:
+        yield store.settings
 
 
 @pytest.fixture
@@ -102,12 +78,6 @@ def beside(name: str) -> ModuleType:
     sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="session")
-def running_minio() -> Callable[[Settings], AbstractContextManager[Settings]]:
-    """Hold the MinIO of settings."""
-    return minio_of
 
 
 @pytest.fixture

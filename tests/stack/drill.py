@@ -19,7 +19,6 @@ import pytest
 from deltalake import DeltaTable
 
 from lakehouse.audit.migrate import migrate
-from lakehouse.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 # What is about one connection, not about the request.
@@ -175,17 +174,6 @@ def small_disk(place: Path, megabytes: int) -> Iterator[Disk]:
         yield Disk(place)
     finally:
         subprocess.run(["umount", "-l", place], check=True)
-
-
-def reader_of(settings: Settings) -> dict[str, str]:
-    """How a reader of another make gets at the MinIO of these settings."""
-    return {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{settings.minio_port}",
-        "AWS_ACCESS_KEY_ID": settings.s3_access_key,
-        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key.get_secret_value(),
-        "AWS_REGION": settings.s3_region,
-        "AWS_ALLOW_HTTP": "true",
-    }
 
 
 class Shop:

@@ -31,19 +31,18 @@ def forwarder(drill, minio: Settings) -> Iterator[Any]:
 
 
 @pytest.fixture
-def shop(new_shop, minio: Settings, forwarder) -> Any:
+def shop(new_shop, object_store, minio: Settings, forwarder) -> Any:
     """A shop whose store is reached through the forwarder; two words are in its source."""
-    key, secret = minio.s3_access_key, minio.s3_secret_key.get_secret_value()
     lake = {"LAKE": f"s3a://{{layer}}/t{next(names)}", "S3_ENDPOINT": forwarder.url}
-    shop = new_shop(lake | {"S3_ACCESS_KEY": key, "S3_SECRET_KEY": secret})
+    shop = new_shop(object_store.ObjectStore(minio).lake | lake)
     shop.say({1: "um", 2: "dois"})
     return shop
 
 
 @pytest.fixture
-def direct(drill, minio: Settings) -> dict[str, str]:
+def direct(object_store, minio: Settings) -> dict[str, str]:
     """How a reader gets at the store past the forwarder."""
-    return drill.reader_of(minio)
+    return object_store.ObjectStore(minio).reader
 
 
 def refused(shop, done) -> None:

@@ -23,12 +23,10 @@ def disk(drill, settings: Settings) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("rows", ROADS)
-def test_a_store_without_room_ends_the_run_and_recovers(drill, new_shop, disk, settings, running_minio, rows):
-    with running_minio(settings):
-        reader = drill.reader_of(settings)
-        lake = {"LAKE": "s3a://{layer}", "S3_ENDPOINT": reader["AWS_ENDPOINT_URL"], "SMALL_BATCH_ROWS": rows}
-        lake |= {"S3_ACCESS_KEY": reader["AWS_ACCESS_KEY_ID"], "S3_SECRET_KEY": reader["AWS_SECRET_ACCESS_KEY"]}
-        shop = new_shop(lake)
+def test_a_store_without_room_ends_the_run_and_recovers(new_shop, disk, settings, object_store, rows):
+    with object_store.running(settings) as store:
+        reader = store.reader
+        shop = new_shop(store.lake | {"SMALL_BATCH_ROWS": rows})
         shop.say({1: "um", 2: "dois"})
         assert shop.run(*NOTHING_PUBLISHED).returncode == 0
         disk.fill()

@@ -46,19 +46,30 @@ def new_database(server: str, template: str = "template1") -> str:
     return server.rpartition("/")[0] + f"/{name}"
 
 
-@pytest.fixture(scope="session")
-def first_lake(postgres: str) -> Iterator[Any]:
+def first_lake_in(folder: Path, postgres: str, variables: dict[str, str]) -> Any:
     """A lake after its first batch: what all drills begin with."""
-    folder = Path(tempfile.mkdtemp(prefix="lakehouse-drills-"))
     write_sample(folder / "raw", scale=0.01)
     shutil.copytree(ROOT / "spark" / "pipelines", folder / "pipelines")
     urls = new_database(postgres), new_database(postgres)
     setup_source(urls[0], folder / "raw")
     migrate(urls[1], ROOT / "warehouse" / "migrations")
-    made = stream.Stream(folder, "", urls, {}, count)
+    made = stream.Stream(folder, "", urls, variables, count)
     words = ("--tables", "customers,orders,order_reviews", "--no-publish")
     made.ends(made.start("run", "olist", "--layers", "bronze,silver", *words))
-    yield made
+    return made
+
+
+def with_topic(folder: Path, topic: str) -> None:
+    """Let the reviews of a folder's pipeline come by a topic of their own."""
+    contract = folder / "pipelines" / "olist" / "silver" / "order_reviews.odcs.yaml"
+    contract.write_text(contract.read_text().replace(TOPIC, topic))
+
+
+@pytest.fixture(scope="session")
+def first_lake(postgres: str) -> Iterator[Any]:
+    """A lake in a folder, made once."""
+    folder = Path(tempfile.mkdtemp(prefix="lakehouse-drills-"))
+    yield first_lake_in(folder, postgres, {})
     shutil.rmtree(folder)
 
 
@@ -68,10 +79,32 @@ def drill(first_lake: Any, postgres: str, broker: Any, new_topic: Callable[..., 
     folder, topic = Path(tempfile.mkdtemp(prefix="lakehouse-drill-")), new_topic().name
     for name in ("raw", "pipelines", "run"):
         shutil.copytree(first_lake.folder / name, folder / name)
-    contract = folder / "pipelines" / "olist" / "silver" / "order_reviews.odcs.yaml"
-    contract.write_text(contract.read_text().replace(TOPIC, topic))
+    with_topic(folder, topic)
     urls = tuple(new_database(postgres, url) for url in (first_lake.source_url, first_lake.audit_url))
     made = stream.Stream(folder, topic, urls, {"KAFKA_BOOTSTRAP": broker.bootstrap}, count)
+    yield made
+    made.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def store(object_store: ModuleType) -> Iterator[Any]:
+    """A MinIO that runs."""
+    folder = Path(tempfile.mkdtemp(prefix="lakehouse-drill-"))
+    with object_store.running(object_store.settings_in(folder)) as store:
+        yield store
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def drill_in_store(store: Any, postgres: str, broker: Any, new_topic: Callable[..., Any]) -> Iterator[Any]:
+    """A stream that has not begun, of a lake in an object store."""
+    folder, topic = Path(tempfile.mkdtemp(prefix="lakehouse-drill-")), new_topic().name
+    first = first_lake_in(folder, postgres, store.lake)
+    with_topic(folder, topic)
+    variables = {"KAFKA_BOOTSTRAP": broker.bootstrap, **store.lake}
+    tables = count.Tables("s3://{layer}", store.reader)
+    made = stream.Stream(folder, topic, (first.source_url, first.audit_url), variables, count, tables)
     yield made
     made.close()
     shutil.rmtree(folder)

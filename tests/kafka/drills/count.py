@@ -107,24 +107,38 @@ def newest(answers: Iterable[Answer]) -> dict[Key, int]:
 
 
 class Tables:
-    """The tables of a local lake, asked by DuckDB."""
+    """The tables of a lake, asked by DuckDB; `lake` is where a layer is, `options` is how a store is reached."""
 
-    def __init__(self, lake: Path) -> None:
-        self.lake = lake
+    def __init__(self, lake: str, options: dict[str, str] | None = None) -> None:
+        self.lake, self.options = lake, options
+
+    def open(self, layer: str, name: str) -> DeltaTable | None:
+        """A table's newest version, if there is a table."""
+        place = f"{self.lake.format(layer=layer)}/olist/{name}"
+        there = DeltaTable.is_deltatable(place, self.options)
+        return DeltaTable(place, storage_options=self.options) if there else None
 
     def ask(self, layer: str, name: str, columns: Iterable[str], statement: str) -> list[tuple[Any, ...]]:
         """The answer to a statement about `t`, the newest version of a table; none where there is no table."""
-        place = self.lake / layer / "olist" / name
-        if not place.exists():
+        table = self.open(layer, name)
+        if table is None:
             return []
         with duckdb.connect() as con:
             con.execute("SET TimeZone = 'UTC'")
-            con.register("t", pa.table(DeltaTable(str(place)).scan(columns=list(columns))))
+            con.register("t", pa.table(table.scan(columns=list(columns))))
             return con.execute(statement).fetchall()
 
-    def versions(self, layer: str, name: str) -> int:
-        """How many log entries a table has."""
-        return len(list((self.lake / layer / "olist" / name / "_delta_log").glob("*.json")))
+    def version(self, layer: str, name: str) -> int:
+        """The newest version of a table, -1 where there is no table."""
+        table = self.open(layer, name)
+        return -1 if table is None else table.version()
+
+    def compactions(self) -> int:
+        """How often files of the stream's tables were put together."""
+        names = [("bronze", "order_reviews_events"), ("silver", "order_reviews"), ("quarantine", "order_reviews")]
+        tables = [self.open(layer, name) for layer, name in names]
+        entries = [entry for table in tables if table is not None for entry in table.history()]
+        return sum(entry["operation"] == "OPTIMIZE" for entry in entries)
 
     def answers(self) -> list[Answer]:
         """Every review in Silver."""

@@ -13,6 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 from lakehouse.cli import main
+from lakehouse.engine import stream_compact, stream_run
+
+# A compaction is due after every micro-batch, once a table has three files.
+stream_run.EVERY, stream_compact.MANY = 1, 2
 
 
 def killing(function: Callable[..., Any], when: str, nth: int) -> Callable[..., Any]:

@@ -21,18 +21,28 @@ LAKEHOUSE = str(Path(sys.executable).with_name("lakehouse"))
 
 
 class Stream:
-    """One drill: `folder` has the lake, the pipeline and the logs; what was started is killed by `close`."""
+    """One drill: `folder` has the pipeline, the logs, and the lake unless `tables` are elsewhere; what was started is
+    killed by `close`.
+    """
 
-    def __init__(self, folder: Path, topic: str, urls: tuple[str, str], variables: dict[str, str], count: ModuleType):
+    def __init__(
+        self,
+        folder: Path,
+        topic: str,
+        urls: tuple[str, str],
+        variables: dict[str, str],
+        count: ModuleType,
+        tables: Any = None,
+    ) -> None:
         self.folder, self.topic, self.count = folder, topic, count
         self.source_url, self.audit_url = urls
         told = {"HOME": ROOT, "STATE": folder / "run", "RAW": folder / "raw", "PIPELINES": folder / "pipelines"}
         told |= {"LAKE": "", "CONNECTIONS__SOURCE": self.source_url, "AUDIT_URL": self.audit_url, **variables}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
         self.environment = clean | {f"LAKEHOUSE_{name}": str(value) for name, value in told.items()}
-        self.tables = count.Tables(folder / "run" / "lake")
+        self.tables = tables or count.Tables(f"{folder}/run/lake/{{layer}}")
         # What Silver has beside the stream, and the orders that a review may be of.
-        self.others, self.orders = (self.tables.answers(), self.tables.orders()) if topic else ([], set())
+        self.others, self.orders = self.tables.answers(), self.tables.orders()
         self.started: list[subprocess.Popen[str]] = []
 
     def start(self, *words: str, program: tuple[str, ...] = (LAKEHOUSE,)) -> subprocess.Popen[str]:
@@ -90,8 +100,8 @@ class Stream:
 
     def until_merged(self, process: subprocess.Popen[str]) -> None:
         """Wait for the next version of Silver."""
-        before = self.tables.versions("silver", "order_reviews")
-        self.until(lambda: self.tables.versions("silver", "order_reviews") > before, process)
+        before = self.tables.version("silver", "order_reviews")
+        self.until(lambda: self.tables.version("silver", "order_reviews") > before, process)
 
     def ask(self, statement: str, url: str = "", *parameters: Any) -> list[tuple[Any, ...]]:
         with closing(psycopg2.connect(url or self.audit_url)) as connection:

@@ -23,6 +23,8 @@ POINTS = {
     "Silver has its commit": ("lakehouse.engine.silver_small", "commit_change", "after", "2"),
     "the audit has the micro-batch": ("lakehouse.audit.log", "Audit.write_batch", "after", "2"),
     "the audit has the table's row": ("lakehouse.audit.log", "Audit.table_finished", "after", "2"),
+    "compacted files written, no log entry": ("lakehouse.changes.compact", "create_entry", "before", "1"),
+    "a compaction has its commit": ("lakehouse.changes.compact", "create_entry", "after", "1"),
 }
 
 
@@ -46,9 +48,31 @@ def need_every_event_once(drill, lines=None) -> None:
 
 def test_a_consumer_killed_at_any_point_of_a_micro_batch(drill):
     producer = drill.produce(rate=100)
-    for name, point in POINTS.items():
-        consumer = drill.consume("--continuous", kill_at=point)
-        assert consumer.wait(180) == KILLED, f"{name}: {drill.said(consumer)}"
+    for name in POINTS:
+        be_killed(drill, name)
+    drill.stop(producer)
+    drill.ends(drill.consume())
+    need_every_event_once(drill)
+    assert drill.tables.compactions()
+
+
+def be_killed(drill, point: str) -> None:
+    consumer = drill.consume("--continuous", kill_at=POINTS[point])
+    assert consumer.wait(180) == KILLED, f"{point}: {drill.said(consumer)}"
+
+
+def test_in_an_object_store_that_is_killed_too(drill_in_store, store):
+    drill = drill_in_store
+    producer = drill.produce(rate=300)
+    for name in ("Silver written, no log entry", "Silver has its commit", "compacted files written, no log entry"):
+        be_killed(drill, name)
+    consumer = drill.consume("--continuous", "--run-id", "without-store")
+    drill.until_merged(consumer)
+    store.kill()
+    drill.ends(consumer, code=75, seconds=60)
+    assert "see that the store runs" in drill.said(consumer)
+    assert dict(drill.ask("SELECT run_id, status FROM audit.runs"))["without-store"] == "FAILED"
+    store.start()
     drill.stop(producer)
     drill.ends(drill.consume())
     need_every_event_once(drill)
