@@ -79,7 +79,7 @@ class Planner:
 
     def silver(self, table: Table) -> TablePlan:
         """Return the Bronze rows that wait, and those that this run's window would bring."""
-        progress = find_progress(table, self._context())
+        progress = find_progress(table, _silver_block(table), self._context())
         coming = self.bronze(table)
         if progress is None:
             return self._plan(Layer.SILVER, table, coming.rows, coming.deletes, 0, "first load")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from lakehouse.audit.result import RuleResult, TableResult
 from lakehouse.engine.context import Context
 from lakehouse.engine.drift import delta_columns, is_reshaped
+from lakehouse.engine.references import are_outdated, referenced_versions
 from lakehouse.errors import StateError
 from lakehouse.lake import TableState
-from lakehouse.specs import Layer, Table
+from lakehouse.specs import Layer, Silver, Table
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Progress:
     """How far Silver has come with its Bronze, which commit this run would make, whether it judges all of Bronze.
 
     `feed` is the name of that Bronze table.
-    `anew`: the table is not there yet, or the contract has other columns, and all of it is written.
+    `anew`: all of the table is written; it is not there yet, or `why` not all of it may stay.
+    `references`: the versions of the tables that columns are taken over from, by full name.
     """
 
     uri: str
@@ -27,6 +30,8 @@ class Progress:
     application: str
     whole: bool = True
     anew: bool = True
+    why: str = ""
+    references: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def consumed(self) -> int:
@@ -47,8 +52,8 @@ class Progress:
         """Return a successful run's result before its rows are counted."""
         return TableResult(
             table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
-            versions_read={self.feed: self.bronze.version}, rules=rules,
-            note="its columns changed: made anew from Bronze" if self.anew and self.silver is not None else "",
+            versions_read={self.feed: self.bronze.version, **self.references}, rules=rules,
+            note=f"{self.why}: made anew from Bronze" if self.why else "",
         )  # fmt: skip
 
 
@@ -88,7 +93,7 @@ def find_stream_progress(table: Table, context: Context) -> Progress | None:
     return Progress(context.lake.of(table), silver, events, feed, application, whole=False, anew=False)
 
 
-def find_progress(table: Table, context: Context) -> Progress | None:
+def find_progress(table: Table, block: Silver, context: Context) -> Progress | None:
     """Return where the table stands, or None while there is no Bronze table."""
     bronze = context.state(context.lake.bronze(table), f"bronze:{table.name}")
     silver = context.state(context.lake.of(table), batch_application(table))
@@ -102,11 +107,21 @@ def find_progress(table: Table, context: Context) -> Progress | None:
         )
     feed = f"{table.pipeline}.{Layer.BRONZE}.{table.name}"
     progress = Progress(context.lake.of(table), silver, bronze, feed, batch_application(table))
-    anew = silver is None or is_reshaped(table, context.lake.open(progress.uri))
+    references = referenced_versions(table, block, context)
+    why = "" if silver is None else _why_anew(table, block, context, references)
+    anew = silver is None or bool(why)
     whole = anew or context.options.full_refresh or _is_widened(table, context, progress)
     # Judging again what has been consumed is a commit of its own; the table's own number would be taken as a repeat.
     application = f"{progress.application}:{context.run_id}" if progress.again else progress.application
-    return replace(progress, application=application, whole=whole, anew=anew)
+    return replace(progress, application=application, whole=whole, anew=anew, why=why, references=references)
+
+
+def _why_anew(table: Table, block: Silver, context: Context, references: Mapping[str, int]) -> str:
+    if is_reshaped(table, context.lake.open(context.lake.of(table))):
+        return "its columns changed"
+    if are_outdated(table, block, context, references):
+        return "what its references say changed"
+    return ""
 
 
 def _is_widened(table: Table, context: Context, progress: Progress) -> bool:

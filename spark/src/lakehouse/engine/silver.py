@@ -23,7 +23,7 @@ log = get_logger(__name__)
 def run_silver(table: Table, block: Silver, context: Context) -> TableResult:
     """Bring one Silver table up to date from its Bronze table; SKIPPED when there is nothing new to judge."""
     with context.phase("plan"):
-        progress = find_progress(table, context)
+        progress = find_progress(table, block, context)
     if progress is None or not (context.options.judges_again or _is_behind(table, context, progress)):
         return context.skipped(table, Layer.SILVER, "Bronze has nothing new")
     with translated(table.full_name):

@@ -176,7 +176,7 @@ def _keep_history(table: Table, context: Context, progress: Progress, good: Data
     uri, name = context.lake.history(table), f"history:{table.name}"
     rows = good.withColumn("_deleted", F.col("_op") == DELETE).drop("_op")
     state = context.lake.state(uri, name)
-    if state is not None and is_reshaped(table, context.lake.open(uri)):
+    if state is not None and (progress.why or is_reshaped(table, context.lake.open(uri))):
         delta.replace(rows, uri, context.commit(f"{name}:{context.run_id}", progress.bronze.version, result))
         return
     # An attempt that ended before Silver's commit has left its changes here.
