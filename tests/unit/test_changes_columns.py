@@ -38,3 +38,20 @@ def test_a_column_too_large_to_be_held_is_still_read():
     held = Columns(most_bytes=800)
     assert held.get("f", "key", pa.int64(), lambda: column(1))[0].as_py() == 1
     assert held.get("f", "key", pa.int64(), lambda: column(2))[0].as_py() == 2
+
+
+def test_fewer_are_held_while_a_stream_runs():
+    loaded: list[str] = []
+
+    def read(file: str) -> None:
+        held.get(file, "key", pa.int64(), lambda: loaded.append(file) or column(0))
+
+    held = Columns(most_bytes=8 * 800)
+    for file in "12345":
+        read(file)
+    with held.at_most(4 * 800):
+        read("1")
+        read("5")
+    read("6")
+    read("1")
+    assert loaded == list("1234516")

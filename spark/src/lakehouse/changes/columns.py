@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ _MOST_BYTES = 384 << 20
 
 
 class Columns:
-    """Arrays by file and column, the most recently used ones, up to 384 MiB; safe between threads."""
+    """Arrays by file and column, the most recently used ones, up to so many bytes; safe between threads."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._held: OrderedDict[tuple[str, str, str], pa.ChunkedArray] = OrderedDict()
@@ -33,9 +34,23 @@ class Columns:
             if key not in self._held and column.nbytes <= self._most // 4:
                 self._held[key] = column
                 self._bytes += column.nbytes
-            while self._bytes > self._most:
-                self._bytes -= self._held.popitem(last=False)[1].nbytes
+            self._drop()
         return column
+
+    @contextmanager
+    def at_most(self, most_bytes: int) -> Iterator[None]:
+        """Hold fewer bytes until the block ends: a stream's files are new in each micro-batch, and old in the next."""
+        before, self._most = self._most, most_bytes
+        try:
+            with self._lock:
+                self._drop()
+            yield
+        finally:
+            self._most = before
+
+    def _drop(self) -> None:
+        while self._bytes > self._most:
+            self._bytes -= self._held.popitem(last=False)[1].nbytes
 
 
 COLUMNS = Columns()

@@ -15,6 +15,7 @@ from lakehouse.audit.lease import Lease, hold
 from lakehouse.audit.log import Audit
 from lakehouse.audit.result import TableResult
 from lakehouse.audit.stream_rows import StreamBatch
+from lakehouse.changes.columns import COLUMNS
 from lakehouse.engine.context import Context
 from lakehouse.engine.recover import record_lost
 from lakehouse.engine.stream import Pending, keep_events, pending, positions, take_in
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 # A batch run that holds the table is not waited for longer: events go on into Bronze meanwhile.
 _TURN_SECONDS = 0.5
+# Columns of data files that stay in memory: those of files that compaction has replaced would, too.
+_HELD_BYTES = 96 << 20
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ def run_stream(
 
     `stop` ends a run after its micro-batch: well, where it was to go on until then.
     """
-    with StreamRun(settings, catalog, request, tell, shared) as run:
+    with COLUMNS.at_most(_HELD_BYTES), StreamRun(settings, catalog, request, tell, shared) as run:
         try:
             outcome = run.execute(stop)
         except BaseException as error:
