@@ -61,6 +61,7 @@ def be_killed(drill, point: str) -> None:
     assert consumer.wait(180) == KILLED, f"{point}: {drill.said(consumer)}"
 
 
+@daily
 def test_in_an_object_store_that_is_killed_too(drill_in_store, store):
     drill = drill_in_store
     producer = drill.produce(rate=300)
