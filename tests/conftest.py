@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from modules import load
 
 from lakehouse.settings import Settings
 from lakehouse.stack.binaries import fetch_postgres
@@ -53,23 +52,13 @@ def database(postgres: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def fake_discord() -> ModuleType:
     """The module `tests/fake_discord.py`: a local server that behaves as Discord's webhooks do."""
-    return beside("fake_discord")
+    return load(ROOT / "tests" / "fake_discord.py")
 
 
 @pytest.fixture(scope="session")
 def object_store() -> ModuleType:
     """The module `tests/object_store.py`: a MinIO that can be killed."""
-    return beside("object_store")
-
-
-def beside(name: str) -> ModuleType:
-    """A module of this folder: a test folder holds no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
+    return load(ROOT / "tests" / "object_store.py")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import time
@@ -11,7 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import compose_bases
+import compose_engine
+import compose_platform
 import pytest
+from modules import load
 
 from lakehouse.settings import Settings
 from lakehouse.settings_example import CONTAINERS
@@ -21,24 +24,6 @@ from lakehouse.stack.minio import fetch_minio
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CACHE = Settings(_env_file=None).path(Path("~/.cache/lakehouse")) / "compose"
-
-
-def _module(name: str, folder: Path = HERE) -> ModuleType:
-    """Load a module by its path, a test folder holds no package; the next one finds it by its name."""
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-compose_engine = _module("compose_engine")
-compose_bases = _module("compose_bases")
-compose_platform = _module("compose_platform")
 
 
 @pytest.fixture(scope="session")
@@ -120,10 +105,10 @@ def eventually() -> Callable[..., None]:
 @pytest.fixture(scope="session")
 def oracle() -> ModuleType:
     """The module `gold_oracle`, which shares nothing with the platform."""
-    return _module("gold_oracle", ROOT / "tests" / "oracle")
+    return load(ROOT / "tests" / "oracle" / "gold_oracle.py")
 
 
 @pytest.fixture(scope="session")
 def agreement() -> ModuleType:
     """The module `agreement`."""
-    return _module("agreement", ROOT / "tests" / "oracle")
+    return load(ROOT / "tests" / "oracle" / "agreement.py")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
-spec = importlib.util.spec_from_file_location("scd2_model_under_test", Path(__file__).with_name("scd2_model.py"))
-scd2 = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = scd2
-spec.loader.exec_module(scd2)
+from modules import load
+
+scd2 = load(Path(__file__).with_name("scd2_model.py"))
 Change, Rules, Version = scd2.Change, scd2.Rules, scd2.Version
 A, B = ("a",), ("b",)
 

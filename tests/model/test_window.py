@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +10,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modules import load
 
 from lakehouse.engine.context import Options
 from lakehouse.engine.jdbc import page_ranges, window_predicate
@@ -20,11 +19,7 @@ from lakehouse.errors import ParameterError, StateError
 from lakehouse.lake import TableState
 from lakehouse.specs import Silver
 
-spec = importlib.util.spec_from_file_location("window_model", Path(__file__).with_name("window_model.py"))
-model = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = model
-spec.loader.exec_module(model)
-
+model = load(Path(__file__).with_name("window_model.py"))
 START = datetime(2018, 2, 17, tzinfo=UTC)
 TRANSACTIONS = st.lists(
     st.builds(lambda begin, length, rows: model.Transaction(begin, begin + length, rows),

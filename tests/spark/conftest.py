@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,6 +11,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from modules import load
 
 from lakehouse.audit.migrate import migrate
 from lakehouse.engine.session import start_session
@@ -21,18 +20,6 @@ from lakehouse.specs.pipeline import Spark
 
 ROOT = Path(__file__).parents[2]
 Ask = Callable[..., list[tuple[Any, ...]]]
-
-
-def load(path: Path) -> ModuleType:
-    """A test folder holds no package, so what several tests need is loaded by its path."""
-    name = f"tests_{path.stem}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec
-        assert spec.loader
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from modules import load
 
 from lakehouse.settings import Settings
 from lakehouse.stack.environment import init
@@ -61,23 +60,13 @@ def settings(new_settings: Callable[[], Settings]) -> Settings:
 @pytest.fixture(scope="session")
 def drill() -> ModuleType:
     """The module `drill`."""
-    return beside("drill")
+    return load(Path(__file__).with_name("drill.py"))
 
 
 @pytest.fixture(scope="session")
 def browser() -> ModuleType:
     """The module `browser`."""
-    return beside("browser")
-
-
-def beside(name: str) -> ModuleType:
-    """A module of this folder: a test folder holds no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location(f"tests_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(Path(__file__).with_name("browser.py"))
 
 
 @pytest.fixture

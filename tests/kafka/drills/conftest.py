@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from modules import load
 
 from lakehouse.audit.migrate import migrate
 from lakehouse.source.load import setup_source
@@ -24,17 +23,7 @@ ROOT = Path(__file__).parents[3]
 TOPIC = "olist_reviews_stream"
 
 
-def beside(name: str) -> ModuleType:
-    """A module of this folder: a test folder holds no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location(f"tests_kafka_drills_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-stream, count = beside("stream"), beside("count")
+stream, count = (load(Path(__file__).with_name(f"{name}.py")) for name in ("stream", "count"))
 
 
 def new_database(server: str, template: str = "template1") -> str:

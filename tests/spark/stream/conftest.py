@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
-import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -19,6 +17,7 @@ import duckdb
 import psycopg2
 import pytest
 from kafka import KafkaProducer
+from modules import load
 from pydantic import SecretStr
 
 from lakehouse.audit.migrate import migrate
@@ -27,18 +26,6 @@ from lakehouse.engine.stream_end import Bounds
 from lakehouse.engine.stream_run import StreamOutcome, StreamRequest, run_stream
 
 ROOT = Path(__file__).parents[3]
-
-
-def load(path: Path) -> ModuleType:
-    """A test folder holds no package, so what several tests need is loaded by its path."""
-    name = f"tests_{path.parent.name}_{path.stem}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec
-        assert spec.loader
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
 
 
 kafka = load(ROOT / "tests" / "kafka" / "conftest.py")
