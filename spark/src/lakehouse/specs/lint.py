@@ -94,8 +94,19 @@ def _columns(tables: dict[str, Table], table: Table) -> Iterator[Problem]:
         other = find_input(tables, table, name)
         if other is not None and column not in other.column_names:
             yield no_column(table, anchor, what, column, other.column_names, other.full_name)
+    if isinstance(table.block, Silver):
+        yield from _references(tables, table, table.block)
     if isinstance(table.block, Incremental):
         yield from _lookups(tables, table, table.block)
+
+
+def _references(tables: dict[str, Table], table: Table, block: Silver) -> Iterator[Problem]:
+    """Yield references by which a row could find several."""
+    for index, reference in enumerate(block.references):
+        other = find_input(tables, table, reference.table)
+        if other is not None and reference.key in other.column_names and other.key != (reference.key,):
+            told = f"{reference.key} is not the primary key of {other.full_name} ({', '.join(other.key)})."
+            yield found(table, f":block.references.{index}", f"references.{reference.table}: {told}")
 
 
 def _spoken_of(table: Table) -> Iterator[tuple[str, str, str, str]]:
