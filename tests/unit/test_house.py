@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,12 @@ def test_tests_are_no_packages_and_none_is_configured_from_the_root():
     assert not (ROOT / "conftest.py").exists()
 
 
-def test_pytest_imports_by_file_and_adds_no_path():
+def test_pytest_imports_by_file_and_what_it_adds_to_the_path_hides_no_package():
     options = PYPROJECT["tool"]["pytest"]["ini_options"]
     assert "--import-mode=importlib" in options["addopts"]
-    assert "pythonpath" not in options
+    added = {module.stem for folder in options["pythonpath"] for module in (ROOT / folder).glob("*.py")}
+    assert "modules" in added
+    assert not added & (set(sys.stdlib_module_names) | set(packages_distributions()))
 
 
 @pytest.mark.parametrize("path", ["Makefile", ".ci/run", ".ci/daily"])
