@@ -55,3 +55,18 @@ def test_fewer_are_held_while_a_stream_runs():
     read("6")
     read("1")
     assert loaded == list("1234516")
+
+
+def test_what_is_in_no_table_any_more_is_forgotten_and_makes_room():
+    loaded: list[str] = []
+
+    def read(file: str) -> None:
+        held.get(file, "key", pa.int64(), lambda: loaded.append(file) or column(0))
+
+    held = Columns(most_bytes=4 * 800)
+    for file in "1234":
+        read(file)
+    held.forget({"2", "3", "never-held"})
+    for file in "561423":
+        read(file)
+    assert loaded == list("12345623")

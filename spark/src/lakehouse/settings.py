@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     spark_master: str = Field(default="local[2]", description="Spark master: local[n], spark://… or k8s://…")
     spark_driver_memory: str = Field(default="1500m", pattern=r"^\d+[mg]$", description="Heap of the driver.")
     stream_driver_memory: str = Field(
-        default="640m", pattern=r"^\d+[mg]$", description="Heap of the driver of a stream."
+        default="512m", pattern=r"^\d+[mg]$", description="Heap of the driver of a stream."
     )
     spark_driver_host: str = Field(
         default="127.0.0.1",

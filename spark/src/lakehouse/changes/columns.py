@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -47,6 +47,12 @@ class Columns:
             yield
         finally:
             self._most = before
+
+    def forget(self, files: Collection[str]) -> None:
+        """Drop the columns of files that are in no table any more."""
+        with self._lock:
+            for key in [key for key in self._held if key[0] in files]:
+                self._bytes -= self._held.pop(key).nbytes
 
     def _drop(self) -> None:
         while self._bytes > self._most:

@@ -32,6 +32,7 @@ def compact(snapshot: Snapshot) -> int:
         snapshot.place, version,
         [_info(snapshot, len(gone), len(made), now), *made, *[removed(add, now, changes=False) for add in gone]],
     )  # fmt: skip
+    snapshot.forget(gone)
     if version % CHECKPOINT_EVERY == 0:
         checkpoint(snapshot)
     return len(gone)

@@ -116,8 +116,15 @@ class Snapshot:
     def _column(self, file: pq.ParquetFile, path: str, name: str) -> pa.ChunkedArray:
         """Return a column that rows are looked for by, from memory where another table has looked through it."""
         kind = self.schema.field(name).type
-        address = f"{self.place.uri}/{path}"
+        address = self._address(path)
         return COLUMNS.get(address, name, kind, lambda: read_columns(file, [name], self.schema).column(name))
+
+    def _address(self, path: str) -> str:
+        return f"{self.place.uri}/{path}"
+
+    def forget(self, files: Sequence[Action]) -> None:
+        """Hold no columns of files that have left the table."""
+        COLUMNS.forget({self._address(unquote(add["path"])) for add in files})
 
     def _live_rows(self, index: int, file: pq.ParquetFile) -> np.ndarray[Any, np.dtype[np.int64]]:
         rows = np.arange(file.metadata.num_rows)
