@@ -106,10 +106,10 @@ class Platform:
         head = {"Authorization": f"Bearer {self._token}"}
         return requests.request(method, f"{base}/api/v2{path}", json=body, headers=head, timeout=20)
 
-    def trigger(self, dag: str) -> str:
-        """Trigger a DAG as the UI does; return the path of its run."""
+    def trigger(self, dag: str, asked: dict[str, Any] | None = None) -> str:
+        """Trigger a DAG as the UI does, with what its form asks; return the path of its run."""
         eventually(lambda: self._request("GET", f"/dags/{dag}", None).ok, 120, f"{dag} is not there")
-        run = self.ask("POST", f"/dags/{dag}/dagRuns", {"logical_date": None, "conf": {}})
+        run = self.ask("POST", f"/dags/{dag}/dagRuns", {"logical_date": None, "conf": asked or {}})
         return f"/dags/{dag}/dagRuns/{run['dag_run_id']}"
 
     def wait(self, run: str, meanwhile: Callable[[], None] = lambda: None, patience: float = 500) -> str:

@@ -205,6 +205,21 @@ def test_kafka_of_the_profile_streaming_keeps_a_message_over_a_kill(platform: An
         assert next(iter(consumer)).value == b"five stars"
 
 
+def test_a_stream_and_a_batch_of_the_same_table_beside_each_other(platform: Any, say: Callable[[str], None]) -> None:
+    simulate(source(platform), changes=0.05, seed=9)
+    asked = {"reviews": 20_000, "rate": 400, "bad_share": 0.05}
+    began, stream = time.monotonic(), platform.trigger("streaming_pipeline", asked)
+    batch = platform.trigger("medallion_pipeline")
+    assert platform.wait(batch) == "success"
+    assert platform.task(stream, "review_consumer_task") == "running"
+    assert platform.wait(stream) == "success"
+    say(f"20,000 events, and a batch beside them: {time.monotonic() - began:.0f} s")
+    taken = "received, inserted + updated + unchanged + stale + duplicate + quarantined + deleted"
+    rows = audit(platform, f"SELECT {taken} FROM audit.stream_batches")
+    assert sum(received for received, _ in rows) == 20_000
+    assert [row for row in rows if row[0] != row[1]] == []
+
+
 def test_no_container_was_out_of_memory_and_none_came_near(platform: Any, say: Callable[[str], None]) -> None:
     used = {}
     for name in sorted(LASTING):

@@ -262,15 +262,14 @@ def test_a_publication_is_copied_once_and_follows_the_manifest(audit, ask):
 
 
 def test_a_version_is_recorded_only_by_a_success(begun):
-    assert not begun.is_recorded(ORDERS, 9)
+    assert not begun.is_recorded(ORDERS, 9, "r1")
     begun.table_failed("r1", 1, "silver", ORDERS, "x")
-    assert not begun.is_recorded(ORDERS, 9)
+    assert not begun.is_recorded(ORDERS, 9, "r1")
     begun.table_finished("r1", 1, result())
-    assert begun.is_recorded(ORDERS, 9)
     assert begun.is_recorded(ORDERS, 9, "r1")
     assert not begun.is_recorded(ORDERS, 9, "r0"), "the same number of an earlier lake is another version"
-    assert not begun.is_recorded(ORDERS, 8)
-    assert not begun.is_recorded("olist.silver.order_items", 9)
+    assert not begun.is_recorded(ORDERS, 8, "r1")
+    assert not begun.is_recorded("olist.silver.order_items", 9, "r1")
 
 
 def test_a_found_commit_gets_its_row_with_the_commits_own_time(begun, ask):
@@ -292,7 +291,7 @@ def test_a_lost_database_is_filled_again_from_what_commits_say(audit, ask):
     assert ask("SELECT run_id, attempt, pipeline, trigger, status, started_at FROM audit.runs") == [
         ("long-ago", 3, "olist", "found", "UNKNOWN", committed)
     ]
-    assert audit.is_recorded(ORDERS, 9)
+    assert audit.is_recorded(ORDERS, 9, "long-ago")
 
 
 # Connections.

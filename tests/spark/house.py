@@ -111,10 +111,15 @@ class House:
         catalog.need_sound()
         return catalog
 
-    def run(self, *layers: str, tables: Iterable[str] = (), publish: bool = False, **options: Any) -> Outcome:
-        """Run layers (all if none is named) in the one session."""
+    def run(
+        self, *layers: str, tables: Iterable[str] = (), publish: bool = False, attempt: tuple[str, int] | None = None,
+        **options: Any,
+    ) -> Outcome:  # fmt: skip
+        """Run layers (all if none is named) in the one session; `attempt` is a run's id and the attempt's number."""
+        run_id, number = attempt or (f"run-{uuid.uuid4().hex}", 1)
         request = Request(
-            run_id=f"run-{uuid.uuid4().hex}",
+            run_id=run_id,
+            attempt=number,
             trigger="test",
             layers=tuple(Layer(layer) for layer in layers or ("bronze", "silver", "gold")),
             tables=tuple(tables),

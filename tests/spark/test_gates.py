@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -202,3 +203,20 @@ def test_a_change_that_gold_does_not_show_is_taken_in_once(house, build):
     before = lake.versions()
     assert {result.status for result in lake.ok("silver", "gold").values()} == {"SKIPPED"}
     assert lake.versions() == before
+
+
+@pytest.mark.parametrize("again", [("lost", 2), ("another", 1)])
+def test_a_row_that_a_crash_kept_from_the_audit_is_written_by_the_next_attempt(house, build, monkeypatch, again):
+    lake = house({"silver.thing": thing(build, quarantine_limit="50%")})
+    run_id = uuid.uuid4().hex
+    lost, next_run = f"{run_id}-lost", f"{run_id}-{again[0]}"
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert"), ("b", 2, T[0], "upsert"), ("c", -1, T[0], "upsert")])
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr("lakehouse.audit.log.Audit.table_finished", lambda *_: 1 / 0)
+        lake.run("silver", attempt=(lost, 1))
+    assert lake.ok("silver", attempt=(next_run, again[1]))["silver.thing"].status == "SKIPPED"
+    rows = "SELECT status, input_rows, inserted, quarantined, version_written FROM audit.run_logs WHERE {}"
+    of_lost = rows.format("run_id = %s AND attempt = 1 AND table_name = 'shop.silver.thing'")
+    with closing(psycopg2.connect(lake.settings.need_audit_url())) as connection, connection.cursor() as cursor:
+        cursor.execute(of_lost, [lost])
+        assert cursor.fetchall() == [("SUCCESS", 3, 2, 1, 0)]

@@ -67,10 +67,14 @@ def test_in_an_object_store_that_is_killed_too(drill_in_store, store):
     producer = drill.produce(rate=300)
     for name in ("Silver written, no log entry", "Silver has its commit", "compacted files written, no log entry"):
         be_killed(drill, name)
-    consumer = drill.consume("--continuous", "--run-id", "without-store")
+    consumer = drill.consume("--continuous", "--run-id", "without-store", "--patience", "20")
     drill.until_merged(consumer)
     store.kill()
-    drill.ends(consumer, code=75, seconds=60)
+    time.sleep(5)
+    store.start()
+    drill.until_merged(consumer)
+    store.kill()
+    drill.ends(consumer, code=75, seconds=90)
     assert "see that the store runs" in drill.said(consumer)
     assert dict(drill.ask("SELECT run_id, status FROM audit.runs"))["without-store"] == "FAILED"
     store.start()

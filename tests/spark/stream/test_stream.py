@@ -14,7 +14,15 @@ from lakehouse.audit.lease import hold
 from lakehouse.audit.stream_rows import Sends
 from lakehouse.engine import stream_compact, stream_end, stream_run
 from lakehouse.engine.stream_end import Bounds
-from lakehouse.errors import LeaseHeld, OffsetsLost, StateError, StreamStalled, StreamUnbalanced, TopicChanged
+from lakehouse.errors import (
+    LeaseHeld,
+    OffsetsLost,
+    StateError,
+    StoreUnavailable,
+    StreamStalled,
+    StreamUnbalanced,
+    TopicChanged,
+)
 from lakehouse.streaming.ensure import ensure_topics
 from lakehouse.streaming.facts import topic_facts
 from lakehouse.streaming.reconcile import reconcile
@@ -173,20 +181,23 @@ def test_a_run_that_ended_between_its_two_commits_goes_on_there(shop, say, monke
     assert len(shop.events()) == 2
 
 
-def test_a_micro_batch_whose_audit_row_was_lost_gets_it_by_the_next_run(shop, say, monkeypatch):
+# Airflow tries a run again under its own id.
+@pytest.mark.parametrize("again", ["another", "lost"])
+def test_a_micro_batch_whose_audit_row_was_lost_gets_it_by_the_next_attempt(shop, say, monkeypatch, again):
     shop.send(say(1), say(2), say(2))
     with monkeypatch.context() as patch:
         patch.setattr(stream_run.StreamRun, "_take", lost_after_commit(stream_run.take_in))
         with pytest.raises(OSError, match="the lights went out"):
             shop.take(run_id="lost")
     assert shop.ask("SELECT count(*) FROM audit.stream_batches WHERE run_id = 'lost'") == [(0,)]
-    assert ledger(shop.take()) == {}
+    assert ledger(shop.take(run_id=again)) == {}
     told = shop.ask(
         "SELECT received, inserted, duplicate, offsets, version_written FROM audit.stream_batches WHERE run_id = 'lost'"
     )
     assert [row[:3] for row in told] == [(3, 2, 1)]
     assert sum(each["to"] - each["from"] for each in told[0][3]) == 3
-    assert shop.ask("SELECT input_rows, inserted, duplicate FROM audit.run_logs WHERE run_id = 'lost'") == [(3, 2, 1)]
+    rows = "SELECT input_rows, inserted, duplicate FROM audit.run_logs WHERE run_id = 'lost' AND attempt = 1"
+    assert shop.ask(rows) == [(3, 2, 1)]
 
 
 def broken(*_: object) -> None:
@@ -199,6 +210,53 @@ def lost_after_commit(take_in):
         raise OSError("the lights went out")
 
     return take
+
+
+def away(step, times: int, *, after: bool):
+    """A step at which the store goes away so often: before it, or `after` it, with its answer lost."""
+    left = [times]
+
+    def work(*words):
+        left[0] -= 1
+        done = step(*words) if after or left[0] < 0 else None
+        if left[0] >= 0:
+            raise StoreUnavailable("Connection refused.", where="s3://silver")
+        return done
+
+    return work
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it", "its answer lost"])
+@pytest.mark.parametrize("step", ["keep_events", "take_in"])
+def test_a_store_that_comes_back_ends_no_run_and_no_event_comes_twice(shop, say, monkeypatch, step, after):
+    monkeypatch.setattr(stream_end, "_STORE", 0.1)
+    monkeypatch.setattr(stream_run, step, away(getattr(stream_run, step), 2, after=after))
+    shop.send(say(1), say(2), say(2))
+    outcome = shop.take(run_id="patient")
+    assert ledger(outcome) == {"rows_in": 3, "inserted": 2, "duplicate": 1}
+    assert len(shop.events()) == 3
+    assert [row[0] for row in shop.silver("review_id")] == ["r0", "r1", "r2"]
+    told = shop.ask("SELECT sum(received), sum(inserted), sum(duplicate) FROM audit.stream_batches")
+    assert told == [(3, 2, 1)]
+    assert shop.ask("SELECT status, attempt FROM audit.runs WHERE run_id = 'patient'") == [("SUCCESS", 1)]
+    rows = "SELECT status, input_rows, inserted, note FROM audit.run_logs WHERE run_id = 'patient'"
+    assert shop.ask(rows)[0][:3] == ("SUCCESS", 3, 2)
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["for too long", "told to stop meanwhile"])
+def test_a_store_that_stays_away_ends_a_run_without_an_end_too(shop, say, monkeypatch, told):
+    monkeypatch.setattr(stream_end, "_STORE", 0.1)
+    monkeypatch.setattr(stream_run, "take_in", away(stream_run.take_in, 1_000, after=False))
+    stop = threading.Event()
+    if told:
+        threading.Timer(2, stop.set).start()
+    shop.send(say(1))
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="Connection refused"):
+        shop.take(Bounds("stopped", patience=60 if told else 2), stop=stop, run_id="in-vain")
+    assert time.monotonic() - began < 30
+    assert shop.ask("SELECT status FROM audit.runs WHERE run_id = 'in-vain'") == [("FAILED",)]
+    assert len(shop.events()) == 1
 
 
 def test_a_topic_that_was_made_anew_is_told_and_read_only_when_that_is_accepted(shop, say, broker):

@@ -114,8 +114,11 @@ class Audit(Database):
         row = [manifest.pipeline, manifest.number, manifest.run_id, manifest.published_at, told]
         self.transact(lambda cursor: cursor.execute(_PUBLICATION, [*row, manifest.rolled_back_to]))
 
-    def is_recorded(self, table: str, version: int, run_id: str | None = None) -> bool:
-        """Tell whether a SUCCESS row (of `run_id`, when given) says that it wrote this version of a table."""
+    def is_recorded(self, table: str, version: int, run_id: str) -> bool:
+        """Tell whether a SUCCESS row of a run says that it wrote this version of a table.
+
+        Another run may have written the same number of an earlier lake.
+        """
         return self.transact(lambda cursor: table_rows.is_recorded(cursor, table, version, run_id))
 
     def record_found(

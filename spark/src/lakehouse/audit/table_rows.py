@@ -58,7 +58,7 @@ RETURNING 1
 _RECORDED = """
 SELECT EXISTS (
     SELECT FROM audit.run_logs
-    WHERE table_name = %s AND version_written = %s AND status = 'SUCCESS' AND run_id = coalesce(%s, run_id)
+    WHERE table_name = %s AND version_written = %s AND status = 'SUCCESS' AND run_id = %s
 )
 """
 
@@ -96,8 +96,8 @@ def finish(
         _rewrite_details(cursor, row, result, secrets)
 
 
-def is_recorded(cursor: Cursor, table: str, version: int, run_id: str | None) -> bool:
-    """Tell whether a SUCCESS row (of that run, when one is named) says that it wrote this version of a table."""
+def is_recorded(cursor: Cursor, table: str, version: int, run_id: str) -> bool:
+    """Tell whether a SUCCESS row of a run says that it wrote this version of a table."""
     cursor.execute(_RECORDED, [table, version, run_id])
     return cursor.fetchone() == (True,)
 

@@ -43,7 +43,7 @@ def run_command(
     continuous: Annotated[bool, typer.Option("--continuous", help="Until SIGTERM, or Ctrl-C.")] = False,
     until_sent: Annotated[str, typer.Option(help="Up to what this run of the producer sends.")] = "",
     minutes: Annotated[float, typer.Option(min=0, help="With --continuous: at most so long; 0: no limit.")] = 0,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds without progress before an end is given up.")] = 120,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds without progress or store before it fails.")] = 120,
     accept_loss: Annotated[bool, typer.Option("--accept-loss", help="Go on where offsets are gone for good.")] = False,
     most: Annotated[int, typer.Option(min=1, help="About so many events a micro-batch.")] = 25_000,
     linger: Annotated[float, typer.Option(min=0, help="Seconds that a micro-batch collects events.")] = 0.2,

@@ -13,15 +13,15 @@ from lakehouse.lake import Lake
 from lakehouse.lake.notes import Note, last_note
 
 
-def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -> bool:
-    """Write the SUCCESS row of a table's newest commit where the audit has none; return whether one was missing.
+def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -> Note | None:
+    """Write the SUCCESS row of a table's newest commit where the audit has none; return its note then.
 
     A commit by the driver carries the whole ledger. One by Spark knows what it wrote, not what it left out:
     unchanged, stale and rejected rows of that run stay unknown, and the row says so.
     """
     note = last_note(lake, uri)
-    if note is None or note.run_id == found_by or audit.is_recorded(table, note.version):
-        return False
+    if note is None or audit.is_recorded(table, note.version, note.run_id):
+        return None
     written = note.inserted + note.updated + note.deleted
     known = note.result.ledger.rows_in >= written > 0
     made_up = Ledger(rows_in=written, inserted=note.inserted, updated=note.updated, deleted=note.deleted)
@@ -32,7 +32,7 @@ def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -
     )
     batch = None if note.batch is None else _micro_batch(note, note.batch)
     audit.record_found(note.run_id, note.attempt, result, note.committed_at, found_by, batch)
-    return True
+    return note
 
 
 def _micro_batch(note: Note, told: dict[str, Any]) -> StreamBatch:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lakehouse.audit.log import Audit
-from lakehouse.errors import KafkaUnavailable, StreamStalled, TopicChanged
+from lakehouse.errors import KafkaUnavailable, StoreUnavailable, StreamStalled, TopicChanged
 from lakehouse.log import get_logger
 from lakehouse.streaming.ends import latest_of, missing, ranges
 from lakehouse.streaming.facts import TopicFacts, topic_facts
@@ -18,6 +18,8 @@ log = get_logger(__name__)
 Until = Literal["now", "producer", "stopped"]
 # Seconds between two looks at the producer's rows, and at the topic itself.
 _PRODUCER, _TOPIC = 1.0, 30.0
+# Seconds between two tries of a store that is away: each is twice as long as the one before, up to this.
+_STORE = 10.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Bounds:
     """Until when a stream is run: what the topic holds at the start (`now`), what the run `producer` sends, or until
     it is told to stop, `minutes` later at the latest (0: no limit).
 
-    A run that has an end to reach fails when nothing has moved for `patience` seconds.
+    A run that has an end to reach fails when nothing has moved for `patience` seconds, any run when the store has been
+    away for so long.
     """
 
     until: Until = "now"
@@ -42,6 +45,7 @@ class End:
         self._ends = latest_of(facts) if bounds.until == "now" else None
         self._moved = self._topic_seen = time.monotonic()
         self._asked = 0.0
+        self._away: tuple[float, float] | None = None
         self._deadline = self._moved + 60 * bounds.minutes if bounds.minutes else None
 
     def is_reached(self, offsets: Mapping[int, int], *, waiting: bool) -> bool:
@@ -63,12 +67,25 @@ class End:
 
         Raises StreamStalled when patience is at its end, TopicChanged for a topic that was made anew.
         """
-        now = time.monotonic()
+        now, self._away = time.monotonic(), None
         if moved:
             self._moved = now
         elif self._bounds.until != "stopped" and now - self._moved > self._bounds.patience:
             raise self._stalled(f"nothing has moved for {self._bounds.patience:g} s", offsets)
         return now - self._topic_seen > _TOPIC and self._has_other_partitions()
+
+    def wait_for_store(self, error: StoreUnavailable) -> None:
+        """Wait a little before a step is tried again; raise `error` when patience is at its end, or the run is told to
+        stop.
+        """
+        now = time.monotonic()
+        since, pause = self._away or (now, 0.5)
+        if now - since > self._bounds.patience:
+            raise error
+        self._away = since, min(2 * pause, _STORE)
+        log.warning("the store is away; what was read is kept", error=str(error), seconds=round(now - since))
+        if self._stop.wait(self._away[1]):
+            raise error
 
     def _has_other_partitions(self) -> bool:
         try:

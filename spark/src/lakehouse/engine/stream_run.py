@@ -22,7 +22,7 @@ from lakehouse.engine.stream import Pending, keep_events, pending, positions, ta
 from lakehouse.engine.stream_batch import Sum
 from lakehouse.engine.stream_compact import EVERY, compact_many
 from lakehouse.engine.stream_end import Bounds, End
-from lakehouse.errors import LeaseHeld
+from lakehouse.errors import LeaseHeld, StoreUnavailable
 from lakehouse.lake import Lake
 from lakehouse.log import get_logger, secrets_of
 from lakehouse.settings import Settings
@@ -30,7 +30,7 @@ from lakehouse.specs import Catalog, Layer
 from lakehouse.streaming.consumer import Consumer
 from lakehouse.streaming.ends import Start, ranges, start_of
 from lakehouse.streaming.events import Origin
-from lakehouse.streaming.facts import topic_facts
+from lakehouse.streaming.facts import TopicFacts, topic_facts
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -104,7 +104,6 @@ class StreamRun:
             try:
                 self._lease = stack.enter_context(self._hold(self.name, 0))
                 self.audit.repair(request.run_id, self.attempt, [self.name])
-                record_lost(self.audit, self.lake, self.lake.of(self.table), self.table.full_name, request.run_id)
             except BaseException as error:
                 self.fail(error)
                 raise
@@ -121,19 +120,35 @@ class StreamRun:
         self.audit.finish_failed(self.request.run_id, self.attempt, error)
 
     def execute(self, stop: threading.Event) -> StreamOutcome:
-        """Take in events until the end; a topic with other partitions than before is begun with again."""
+        """Take in events until the end; begin again where a topic has other partitions, or the store was away."""
         bootstrap = self.settings.brokers()
         lost: dict[int, tuple[int, int]] = {}
         facts = topic_facts(bootstrap, self.stream.topic)
         end = End(self.request.bounds, bootstrap, facts, self.audit, stop)
         while True:
-            start = start_of(facts, positions(self._context(), self.table), accept_loss=self.request.accept_loss)
-            lost |= start.lost
-            self._tell(start, lost)
-            with Consumer(bootstrap, self.stream.topic, start.offsets) as consumer:
-                if self._follow(consumer, Origin(self.stream.topic, facts.topic_id, self.request.run_id), end):
+            try:
+                if self._go_on(facts, end, lost):
                     return StreamOutcome(self.request.run_id, self.attempt, self.sum.result, self.sum.batches, lost)
-            facts = topic_facts(bootstrap, self.stream.topic)
+                facts = topic_facts(bootstrap, self.stream.topic)
+            except StoreUnavailable as error:
+                end.wait_for_store(error)
+
+    def _go_on(self, facts: TopicFacts, end: End, lost: dict[int, tuple[int, int]]) -> bool:
+        """Go on where the commits say; tell whether that was to the end, or to a topic with other partitions."""
+        self.waiting = True
+        self._make_good()
+        start = start_of(facts, positions(self._context(), self.table), accept_loss=self.request.accept_loss)
+        lost |= start.lost
+        self._tell(start, lost)
+        with Consumer(self.settings.brokers(), self.stream.topic, start.offsets) as consumer:
+            return self._follow(consumer, Origin(self.stream.topic, facts.topic_id, self.request.run_id), end)
+
+    def _make_good(self) -> None:
+        """Write the audit rows of a micro-batch that was committed without them: of an earlier attempt, or this one."""
+        uri, name = self.lake.of(self.table), self.table.full_name
+        lost = record_lost(self.audit, self.lake, uri, name, self.request.run_id)
+        if lost is not None and (lost.run_id, lost.attempt) == (self.request.run_id, self.attempt):
+            self.sum.take_up(lost.result)
 
     def _tell(self, start: Start, lost: Mapping[int, tuple[int, int]]) -> None:
         """Say what is lost, or new, in the log; all that was accepted as lost in the table's audit row, too."""
