@@ -136,7 +136,7 @@ def connect() -> duckdb.DuckDBPyConnection:
     """Return an empty DuckDB with the conventions and no row taken."""
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'")
-    for schema in ("before", "source", "silver", "seen", "gold"):
+    for schema in ("before", "source", "silver", "seen", "waiting", "gold"):
         con.execute(f"CREATE SCHEMA {schema}")
     for signature, expression in CONVENTIONS.items():
         con.execute(f"CREATE MACRO {signature} AS {expression}")
@@ -178,22 +178,39 @@ def give(con: duckdb.DuckDBPyConnection, table: str, query: str) -> None:
 def judge(con: duckdb.DuckDBPyConnection, errors: Collection[str] = ERRORS, *, replay: bool = False) -> None:
     """Bring Silver up to date: an invalid newer row never removes a valid older one; a key that is gone does go.
 
-    `seen` keeps every valid row there ever was. What has no key only grows.
+    What lacks nothing but a parent waits for it. `seen` keeps every valid row there ever was. What has no key only
+    grows.
     """
     if unknown := set(errors) - set(RULES):
         raise KeyError(f"no such rule: {sorted(unknown)}")
     for table, key in KEYS.items():
-        for schema in ("silver", "seen"):
+        for schema in ("silver", "seen", "waiting"):
             con.execute(f"CREATE TABLE IF NOT EXISTS {schema}.{table} AS FROM source.{table} LIMIT 0")
-        rules = [f"coalesce({RULES[name]}, false)" for name in errors if name.startswith(f"{table}.")]
+        mine = [name for name in errors if name.startswith(f"{table}.")]
+        own = _all_of([name for name in mine if not name.endswith("_exists")])
         rows = f"FROM source.{table}" if replay else f"FROM source.{table} EXCEPT ALL FROM before.{table}"
-        con.execute(f"CREATE OR REPLACE TABLE silver.news AS FROM ({rows}) WHERE {' AND '.join(rules) or 'true'}")
+        con.execute(f"CREATE OR REPLACE TABLE silver.news AS FROM ({rows}) WHERE {_all_of(mine)}")
         if key:
             same = " AND ".join(f"n.{column} = t.{column}" for column in key)
+            gone = f"NOT EXISTS (FROM source.{table} AS n WHERE {same})"
+            con.execute(f"DELETE FROM waiting.{table} AS t WHERE {gone}")
+            con.execute(
+                f"INSERT INTO silver.news FROM waiting.{table} AS t WHERE {_all_of(mine)} "
+                f"AND NOT EXISTS (FROM silver.news AS n WHERE {same}) "
+                f"AND NOT EXISTS (FROM silver.{table} AS n WHERE {same} AND n.updated_at >= t.updated_at) "
+                f"QUALIFY row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY updated_at DESC) = 1"
+            )
             con.execute(f"DELETE FROM silver.{table} AS t WHERE EXISTS (FROM silver.news AS n WHERE {same})")
-            con.execute(f"DELETE FROM silver.{table} AS t WHERE NOT EXISTS (FROM source.{table} AS n WHERE {same})")
+            con.execute(f"DELETE FROM silver.{table} AS t WHERE {gone}")
+        waiting = f"FROM (({rows}) UNION ALL FROM waiting.{table}) WHERE {own} AND NOT {_all_of(mine)}"
+        con.execute(f"CREATE OR REPLACE TABLE waiting.{table} AS {waiting}")
         con.execute(f"INSERT INTO silver.{table} FROM silver.news")
         con.execute(f"INSERT INTO seen.{table} FROM silver.news")
+
+
+def _all_of(rules: Collection[str]) -> str:
+    """The predicate that a row passes all of them."""
+    return f"({' AND '.join(f'coalesce({RULES[name]}, false)' for name in rules) or 'true'})"
 
 
 def build_gold(con: duckdb.DuckDBPyConnection) -> None:

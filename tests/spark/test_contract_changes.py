@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
+from lakehouse.engine import silver_small
+from lakehouse.errors import StateError
 
 SCHEMA = "id string, n int, m int, at timestamp"
 DAY = datetime(2018, 2, 17, tzinfo=UTC)
@@ -79,3 +83,68 @@ def test_a_table_whose_input_got_other_columns_is_computed_from_all_of_it(shop, 
     shop.ok("silver", "gold")
     assert shop.rows("silver", "thing", "id, n, m") == [("a", 3, 30), ("c", 6, 60)]
     assert shop.rows("gold", "total", "id, n") == [("a", 3), ("c", 6)]
+
+
+def versions_of(shop, name: str):
+    return shop.rows("gold", name, "id, n, valid_from, is_current", "id NULLS FIRST, valid_from")[1:]
+
+
+def test_a_history_that_is_asked_for_later_has_all_that_came_before(shop, build):
+    expected, history = versions_of(shop, "dim_thing"), shop.rows("silver", "thing_history", "id, n, _deleted")
+    plain = thing(build, "n int")
+    plain["block"]["history"] = False
+    shop.write("silver.thing", plain, "2.0.0")
+    shop.bring("thing", SCHEMA, [("c", 6, 50, at(3), "upsert")])
+    assert shop.ok("silver", tables=["thing"])["silver.thing"].ledger.updated == 1
+    shop.write("silver.thing", thing(build, "n int"), "3.0.0")
+    result = shop.ok("silver", "gold")["silver.thing"]
+    assert result.note == "its history lacks changes: made anew from Bronze"
+    assert shop.rows("silver", "thing_history", "id, n, _deleted") == sorted([*history, ("c", 6, False)])
+    assert versions_of(shop, "dim_thing") == [*expected[:-1], ("c", -5, at(2), False), ("c", 6, at(3), True)]
+    assert {each.status for each in shop.ok("silver", "gold").values()} == {"SKIPPED"}
+
+
+def test_a_history_that_was_never_there_begins_with_the_first_change(house, build):
+    plain = thing(build, "n int")
+    plain["block"]["history"] = False
+    made = house({"silver.thing": plain})
+    made.bring("thing", SCHEMA, [("a", 1, 10, at(1), "upsert")])
+    made.ok("silver")
+    made.write("silver.thing", thing(build, "n int"), "2.0.0")
+    made.ok("silver")
+    assert made.rows("silver", "thing_history", "id, n") == [("a", 1)]
+
+
+def test_changes_of_an_attempt_that_ended_are_in_the_history_once(shop, monkeypatch):
+    before = shop.rows("silver", "thing_history", "id, n, _deleted")
+    shop.bring("thing", SCHEMA, [("c", 7, 50, at(3), "upsert")])
+    road = "silver_small.commit_change" if shop.settings.small_batch_rows else "silver_large._merge"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        if shop.settings.small_batch_rows:
+            commit = silver_small.commit_change
+            patch.setattr(
+                f"lakehouse.engine.{road}",
+                lambda held, *rest: commit(held, *rest) if "history" in held.place.uri else 1 / 0,
+            )
+        else:
+            patch.setattr(f"lakehouse.engine.{road}", lambda *_: 1 / 0)
+        shop.ok("silver")
+    shop.bring("thing", SCHEMA, [("d", 8, 50, at(4), "upsert")])
+    shop.ok("silver")
+    assert shop.rows("silver", "thing_history", "id, n, _deleted") == sorted(
+        [*before, ("c", 7, False), ("d", 8, False)]
+    )
+
+
+def test_a_bronze_table_that_was_made_anew_is_no_table_without_changes(shop):
+    shutil.rmtree(shop.lake.uri("bronze", "thing"))
+    shop.bring("thing", SCHEMA, [("z", 1, 1, at(5), "upsert")])
+    for _ in range(3):
+        shop.bring("thing", SCHEMA, [("y", 1, 1, at(5), "upsert")])
+    with pytest.raises(StateError, match="after Silver's newest commit") as caught:
+        shop.ok("silver")
+    for place in (shop.lake.uri("silver", "thing"), shop.lake.uri("silver", "thing_history")):
+        assert place in str(caught.value)
+        shutil.rmtree(place)
+    shop.ok("silver")
+    assert shop.rows("silver", "thing", "id") == [("y",), ("z",)]

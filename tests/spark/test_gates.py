@@ -220,3 +220,33 @@ def test_a_row_that_a_crash_kept_from_the_audit_is_written_by_the_next_attempt(h
     with closing(psycopg2.connect(lake.settings.need_audit_url())) as connection, connection.cursor() as cursor:
         cursor.execute(of_lost, [lost])
         assert cursor.fetchall() == [("SUCCESS", 3, 2, 1, 0)]
+
+
+def test_everything_judged_again_leaves_nothing_that_the_contract_rejects(house, build):
+    lenient = thing(build, history=True, quarantine_limit="100%")
+    lenient["quality"] = []
+    lake = house({"silver.thing": lenient})
+    rows = [("a", 1, T[0], "upsert"), ("a", -1, T[1], "upsert"), ("b", -2, T[0], "upsert"), ("c", 3, T[0], "upsert")]
+    lake.bring("thing", SCHEMA, rows)
+    lake.ok("silver")
+    assert silver(lake) == [("a", -1), ("b", -2), ("c", 3)]
+    lake.write("silver.thing", thing(build, history=True, quarantine_limit="100%"), "1.1.0")
+    result = lake.ok("silver", full_refresh=True)["silver.thing"]
+    assert "rejects now" in result.note
+    assert silver(lake) == lake.rows("silver", "thing_history", "id, amount") == [("a", 1), ("c", 3)]
+    assert held(lake) == [("a", "quarantined"), ("b", "quarantined")]
+    before = lake.ok("silver", full_refresh=True)["silver.thing"]
+    assert (before.ledger.unchanged, before.note) == (2, "")
+
+
+@pytest.mark.parametrize("small", [2_000_000, 0])
+def test_a_derived_value_that_does_not_fit_is_rejected_with_it(house, build, small):
+    said = thing(build, quarantine_limit="100%")
+    said["columns"][1] |= {"transformLogic": "trim(amount)", "physicalType": "smallint"}
+    lake = house({"silver.thing": said}, small_batch_rows=small)
+    values = {"a": " 7 ", "b": "seven", "c": "", "d": "99999", "e": "8"}
+    lake.bring("thing", "id string, amount string, at timestamp", [(k, v, T[0], "upsert") for k, v in values.items()])
+    assert lake.ok("silver")["silver.thing"].ledger.quarantined == 3
+    assert silver(lake) == [("a", 7), ("e", 8)]
+    told = lake.rows("quarantine", "thing", "key, reasons[1].rule, reasons[1].value")
+    assert told == [("b", "amount_type", "seven"), ("c", "amount_type", ""), ("d", "amount_type", "99999")]

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.result import RuleResult
 from lakehouse.changes.decide import DELETE
-from lakehouse.engine.shape import RAW, cast_rules, found
+from lakehouse.engine.shape import DERIVED, FINGERPRINT, RAW, cast_rules, found
 from lakehouse.errors import QuarantineLimitExceeded
 from lakehouse.specs import Silver, Table
 
@@ -30,13 +30,18 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Counts:
-    """What one pass over a judged batch found; `duplicates` tells whether a valid key stands more than once."""
+    """What one pass over a judged batch found; `duplicates` tells whether a valid key stands more than once.
+
+    `again` and `rejected_again`: rows among them that were held before, and are again.
+    """
 
     rows: int
     tombstones: int
     rejected: int
     duplicates: bool
     rules: list[RuleResult]
+    again: int = 0
+    rejected_again: int = 0
 
     @property
     def valid(self) -> int:
@@ -72,7 +77,7 @@ def judge(rows: DataFrame, rules: Sequence[Judgement]) -> DataFrame:
 
 
 def count(judged: DataFrame, rules: Sequence[Judgement], key: Sequence[str]) -> Counts:
-    """Count rows, rejects and each rule's failures in one pass."""
+    """Count rows, rejects and each rule's failures in one pass; rows that were held before have a `_fingerprint`."""
     upsert = F.col("_op") != DELETE
     identity = F.when(F.col(OK), F.xxhash64(*key))
     totals = [
@@ -81,6 +86,8 @@ def count(judged: DataFrame, rules: Sequence[Judgement], key: Sequence[str]) -> 
         F.count_if(~F.col(OK)).alias("rejected"),
         F.count(identity).alias("identities"),
         F.count_distinct(identity).alias("distinct"),
+        F.count(FINGERPRINT).alias("again"),
+        F.count_if(F.col(FINGERPRINT).isNotNull() & ~F.col(OK)).alias("rejected_again"),
     ]
     failures = [F.count_if(upsert & ~each.passes).alias(f"rule_{index}") for index, each in enumerate(rules)]
     row: Row = judged.agg(*totals, *failures).collect()[0]
@@ -89,14 +96,16 @@ def count(judged: DataFrame, rules: Sequence[Judgement], key: Sequence[str]) -> 
     for index, each in enumerate(rules):
         failed = row[f"rule_{index}"]
         results.append(RuleResult(each.name, each.column, each.severity, judged_rows - failed, failed))
-    return Counts(row["rows"], row["tombstones"], row["rejected"], row["identities"] != row["distinct"], results)
+    duplicates, again = row["identities"] != row["distinct"], (row["again"], row["rejected_again"])
+    return Counts(row["rows"], row["tombstones"], row["rejected"], duplicates, results, *again)
 
 
 def reasons(rules: Sequence[Judgement], columns: Sequence[str]) -> Column:
     """Return every reason of a row as an array of (rule, column, value, severity); `columns` are those of the frame."""
 
     def reason(each: Judgement) -> Column:
-        raw = RAW + each.column if RAW + each.column in columns else each.column
+        names = (RAW + each.column, DERIVED + each.column, each.column)
+        raw = next((name for name in names if name in columns), each.column)
         value = F.col(raw).cast("string") if raw in columns else F.lit(None).cast("string")
         parts = [F.lit(each.name).alias("rule"), F.lit(each.column).alias("column"), value.alias("value")]
         return F.when(~each.passes, F.struct(*parts, F.lit(each.severity).alias("severity")))
@@ -105,15 +114,20 @@ def reasons(rules: Sequence[Judgement], columns: Sequence[str]) -> Column:
 
 
 def need_within_limit(table: Table, block: Silver, counts: Counts) -> None:
-    """Raise QuarantineLimitExceeded, naming the worst rule, where the contract allows fewer rejects."""
-    judged = counts.rows - counts.tombstones
-    if counts.rejected > max(block.quarantine_limit * judged, block.quarantine_floor):
+    """Raise QuarantineLimitExceeded, naming the worst rule, where the contract allows fewer rejects.
+
+    What was held before and is judged again was counted when it came.
+    """
+    judged = counts.rows - counts.tombstones - counts.again
+    rejected = counts.rejected - counts.rejected_again
+    if rejected > max(block.quarantine_limit * judged, block.quarantine_floor):
         worst = max((each for each in counts.rules if each.severity == "error"), key=lambda each: each.failed)
         raise QuarantineLimitExceeded(
-            f"{counts.rejected} of {judged} rows were rejected ({counts.rejected / judged:.1%}); "
+            f"{rejected} of {judged} rows were rejected ({rejected / judged:.1%}); "
             f"most by {worst.rule} ({worst.failed}).",
             where=table.full_name,
             allowed=f"at most {block.quarantine_limit:.1%} (quarantine_limit), or {block.quarantine_floor} rows "
             "(quarantine_floor)",
-            remedy="the rejects are kept; correct the source or the contract, then run again.",
+            remedy="the rejects are kept; correct the source or the contract, then run again; these rows are judged "
+            "then too, and --quarantine-limit lets one run pass with more.",
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lakehouse.audit.result import RuleResult, TableResult
 from lakehouse.engine.context import Context
 from lakehouse.engine.drift import delta_columns, is_reshaped
+from lakehouse.engine.orphans import no_orphans_any_more
 from lakehouse.engine.references import are_outdated, referenced_versions
 from lakehouse.errors import StateError
 from lakehouse.lake import TableState
@@ -21,6 +22,7 @@ class Progress:
     `feed` is the name of that Bronze table.
     `anew`: all of the table is written; it is not there yet, or `why` not all of it may stay.
     `references`: the versions of the tables that columns are taken over from, by full name.
+    `held`: fingerprints of held rows that are judged again because their parents have come.
     """
 
     uri: str
@@ -32,6 +34,7 @@ class Progress:
     anew: bool = True
     why: str = ""
     references: Mapping[str, int] = field(default_factory=dict)
+    held: Sequence[str] = ()
 
     @property
     def consumed(self) -> int:
@@ -48,13 +51,28 @@ class Progress:
         """Whether the table needs no commit but for rows: its newest one says what it has consumed."""
         return self.again and self.silver is not None and not self.silver.restored
 
+    def is_behind_history(self, history: TableState | None) -> bool:
+        """Whether an attempt that ended before Silver's commit has left its changes in the history."""
+        return history is not None and history.number is not None and history.number > self.consumed
+
+    def history_application(self, table: Table, history: TableState | None, run_id: str) -> str:
+        """Return the application id of the history's next commit: its own, unless that has made this number."""
+        name = history_application(table)
+        taken = history is not None and history.number is not None and history.number >= self.bronze.version
+        return f"{name}:{run_id}" if taken else name
+
     def result(self, table: Table, rules: list[RuleResult]) -> TableResult:
         """Return a successful run's result before its rows are counted."""
         return TableResult(
             table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
             versions_read={self.feed: self.bronze.version, **self.references}, rules=rules,
-            note=f"{self.why}: made anew from Bronze" if self.why else "",
+            note=self._note(),
         )  # fmt: skip
+
+    def _note(self) -> str:
+        if self.why:
+            return f"{self.why}: made anew from Bronze"
+        return f"{len(self.held)} held rows judged again: their parents have come" if self.held else ""
 
 
 def batch_application(table: Table) -> str:
@@ -65,6 +83,11 @@ def batch_application(table: Table) -> str:
 def stream_application(table: Table) -> str:
     """Return the application id whose number is the version of the stream's events that Silver has taken in."""
     return f"stream:{table.name}"
+
+
+def history_application(table: Table) -> str:
+    """Return the application id whose number is the newest Bronze version of which the history has all changes."""
+    return f"history:{table.name}"
 
 
 def find_stream_progress(table: Table, context: Context) -> Progress | None:
@@ -103,25 +126,47 @@ def find_progress(table: Table, block: Silver, context: Context) -> Progress | N
         raise StateError(
             f"Silver has consumed Bronze version {silver.number}, but Bronze stands at {bronze.version}.",
             where=table.full_name,
-            remedy="Bronze was put back to an older state; restore it, or run with full_refresh.",
+            remedy=_put_back(table, block, context),
+        )
+    if silver is not None and bronze.made_at > silver.committed_at:
+        raise StateError(
+            f"Bronze was made at {bronze.made_at:%Y-%m-%d %H:%M:%S}, after Silver's newest commit of another Bronze.",
+            where=table.full_name,
+            remedy=_put_back(table, block, context),
         )
     feed = f"{table.pipeline}.{Layer.BRONZE}.{table.name}"
     progress = Progress(context.lake.of(table), silver, bronze, feed, batch_application(table))
     references = referenced_versions(table, block, context)
-    why = "" if silver is None else _why_anew(table, block, context, references)
+    why = "" if silver is None else _why_anew(table, block, context, progress, references)
     anew = silver is None or bool(why)
     whole = anew or context.options.full_refresh or _is_widened(table, context, progress)
+    held = () if whole or context.options.replay else no_orphans_any_more(table, context)
     # Judging again what has been consumed is a commit of its own; the table's own number would be taken as a repeat.
     application = f"{progress.application}:{context.run_id}" if progress.again else progress.application
-    return replace(progress, application=application, whole=whole, anew=anew, why=why, references=references)
+    return replace(
+        progress, application=application, whole=whole, anew=anew, why=why, references=references, held=held
+    )  # fmt: skip
 
 
-def _why_anew(table: Table, block: Silver, context: Context, references: Mapping[str, int]) -> str:
+def _put_back(table: Table, block: Silver, context: Context) -> str:
+    places = [context.lake.of(table), *([context.lake.history(table)] if block.history else [])]
+    return f"restore Bronze, or move {' and '.join(places)} away: a run makes them anew from it."
+
+
+def _why_anew(table: Table, block: Silver, context: Context, progress: Progress, references: Mapping[str, int]) -> str:
     if is_reshaped(table, context.lake.open(context.lake.of(table))):
         return "its columns changed"
     if are_outdated(table, block, context, references):
         return "what its references say changed"
+    if block.history and _history_lacks(table, context, progress.consumed):
+        return "its history lacks changes"
     return ""
+
+
+def _history_lacks(table: Table, context: Context, consumed: int) -> bool:
+    """Whether the history is not there, or behind Silver: the contract has asked for one only since."""
+    history = context.state(context.lake.history(table), history_application(table))
+    return history is None or history.number is None or history.number < consumed
 
 
 def _is_widened(table: Table, context: Context, progress: Progress) -> bool:

@@ -16,13 +16,12 @@ from lakehouse.engine.bronze_rows import UPSERT
 from lakehouse.engine.context import Context
 from lakehouse.engine.delta import ACTION
 from lakehouse.engine.judge import Judgement, reasons
-from lakehouse.engine.shape import RAW
+from lakehouse.engine.shape import FINGERPRINT, RAW
 from lakehouse.engine.text_rows import as_source_has_them
 from lakehouse.streaming.events import STREAMED
 from lakehouse.streaming.rows import IDENTITY
 
 HELD, RELEASED = "quarantined", "released"
-FINGERPRINT = "_fingerprint"
 # Spark's own formats cut microseconds and leave out NULLs.
 _JSON = {
     "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
@@ -51,9 +50,8 @@ def rejection(
     """Return the columns of the quarantine table as expressions over a judged row with these columns."""
     raw = [name for name in columns if name.startswith(RAW)]
     payload = F.to_json(F.struct(*[F.col(name).alias(name.removeprefix(RAW)) for name in raw]), _JSON)
-    fingerprint = F.md5(payload.cast("binary"))
-    if IDENTITY in columns:
-        fingerprint = F.coalesce(F.col(IDENTITY), fingerprint)
+    known = [F.col(name) for name in (FINGERPRINT, IDENTITY) if name in columns]
+    fingerprint = F.coalesce(*known, F.md5(payload.cast("binary")))
     has_key = F.lit(True)
     for name in key:
         has_key = has_key & F.col(RAW + name).isNotNull()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.audit.result import TableResult
 from lakehouse.changes.definition import new_table
 from lakehouse.changes.files import FILE, ROW, Snapshot
 from lakehouse.changes.query import numbered, query
-from lakehouse.changes.write import Change, commit_change
+from lakehouse.changes.write import Change, Commit, commit_change
 from lakehouse.engine.context import Context
 from lakehouse.engine.deletes import CLOSED
-from lakehouse.engine.quarantine import HELD
+from lakehouse.engine.progress import Progress
+from lakehouse.engine.quarantine import HELD, RELEASED, held_rows
+from lakehouse.engine.shape import FINGERPRINT
 from lakehouse.engine.window import micros
 from lakehouse.errors import StateError
-from lakehouse.specs import Table
+from lakehouse.specs import Silver, Table
 
 
 def keep_rejects(table: Table, context: Context, rejects: pa.Table, result: TableResult) -> None:
@@ -62,17 +66,36 @@ def close_held(table: Table, context: Context, tombstones: pa.Table, result: Tab
         q=_keys(mine), t=tombstones.select(["_key", "_ingested_at"]),
     )  # fmt: skip
     if found.num_rows:
-        _close(held, mine.take(found.column("n")), table, context, result)
+        commit = context.commit(f"closed:{table.name}:{context.run_id}", micros(context.started), result)
+        _mark(held, mine.take(found.column("n")), CLOSED, context, commit)
 
 
-def _close(held: Snapshot, before: pa.Table, table: Table, context: Context, result: TableResult) -> None:
+def with_held(rows: pa.Table, table: Table, block: Silver, context: Context, progress: Progress) -> pa.Table:
+    """Return rows of Bronze with those that `progress` has of the quarantine, which alone have a `_fingerprint`."""
+    schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
+    held = held_rows(context.spark, context.lake.quarantine(table), schema, block.timezone)
+    found = held.where(F.col(FINGERPRINT).isin(*progress.held)).toArrow()
+    rows = rows.append_column(FINGERPRINT, pa.nulls(rows.num_rows, pa.string()))
+    return pa.concat_tables([rows, found.select(rows.column_names).cast(rows.schema)])
+
+
+def release(table: Table, context: Context, fingerprints: pa.ChunkedArray, result: TableResult) -> None:
+    """Mark held rows as released; called after the commit that took them in."""
+    held = context.snapshot(context.lake.quarantine(table)) if len(fingerprints) else None
+    if held is None:
+        return
+    mine = held.read(among={"fingerprint": fingerprints.unique(), "status": pa.array([HELD])})
+    if mine.num_rows:
+        _mark(held, mine, RELEASED, context, context.commit(f"release:{table.name}:{context.run_id}", 0, result))
+
+
+def _mark(held: Snapshot, before: pa.Table, status: str, context: Context, commit: Commit) -> None:
     rows, count = before.drop_columns([FILE, ROW]), before.num_rows
     now = {
-        "status": pa.array([CLOSED] * count),
+        "status": pa.array([status] * count),
         "last_seen": pa.array([context.started] * count, pa.timestamp("us", "UTC")),
         "run_id": pa.array([context.run_id] * count),
     }
-    commit = context.commit(f"closed:{table.name}:{context.run_id}", micros(context.started), result)
     commit_change(held, Change(held.none(), _with(rows, now), before, held.none()), commit)
 
 

@@ -13,10 +13,17 @@ from lakehouse.specs.model import RESCUED
 from lakehouse.specs.rules import quoted
 
 RAW, FOUND = "_raw_", "_found_"
+# What an expression gave, beside the contract's column of that name: as a number or a moment it may not fit.
+DERIVED = "_derived_"
+# The column of rows that come from the quarantine.
+FINGERPRINT = "_fingerprint"
 
 
 def typed(batch: DataFrame, table: Table, block: Silver) -> DataFrame:
-    """Return the batch with every Bronze column as `_raw_<name>`, and the contract's columns beside them."""
+    """Return the batch with every Bronze column as `_raw_<name>`, and the contract's columns beside them.
+
+    An expression speaks of source columns by their own names.
+    """
     looked_up = {name for reference in block.references for name in reference.columns}
     raw_types = {field.name: field.dataType.simpleString() for field in batch.schema.fields}
     raw = [F.col(name) if name.startswith("_") else F.col(name).alias(RAW + name) for name in batch.columns]
@@ -24,9 +31,13 @@ def typed(batch: DataFrame, table: Table, block: Silver) -> DataFrame:
     for column in table.columns:
         if column.name in looked_up:
             continue
-        if column.expression:
-            # The expression speaks of source columns by their own names.
-            columns.append(F.expr(f"CAST({column.expression} AS {column.type})").alias(column.name))
+        if column.expression and column.type == "string":
+            columns.append(F.expr(f"CAST({column.expression} AS string)").alias(column.name))
+        elif column.expression:
+            made = batch.select(F.expr(column.expression)).schema.fields[0].dataType.simpleString()
+            cast = exact_cast(f"({column.expression})", made, column.type, block.timezone)
+            columns.append(F.expr(column.expression).alias(DERIVED + column.name))
+            columns.append(F.expr(cast).alias(column.name))
         else:
             cast = exact_cast(quoted(column.name), raw_types[column.name], column.type, block.timezone)
             columns.append(F.expr(cast).alias(column.name))
@@ -39,6 +50,10 @@ def cast_rules(batch: DataFrame, table: Table) -> dict[str, str]:
     """Return for each column whose cast can fail the predicate that it has not."""
     raw_types = {field.name: field.dataType.simpleString() for field in batch.schema.fields}
     return {
+        column.name: f"{quoted(DERIVED + column.name)} IS NULL OR {quoted(column.name)} IS NOT NULL"
+        for column in table.columns
+        if column.expression and column.type != "string"
+    } | {
         column.name: f"{quoted(RAW + column.name)} IS NULL OR {quoted(column.name)} IS NOT NULL"
         for column in table.columns
         if not column.expression

@@ -11,6 +11,7 @@ from lakehouse.changes.files import FILE, ROW
 from lakehouse.engine.context import Context
 from lakehouse.engine.failures import translated
 from lakehouse.engine.progress import Progress, find_progress
+from lakehouse.engine.quarantine_small import with_held
 from lakehouse.engine.silver_large import run_large
 from lakehouse.engine.silver_small import Batch, run_small
 from lakehouse.errors import StateError
@@ -24,10 +25,10 @@ def run_silver(table: Table, block: Silver, context: Context) -> TableResult:
     """Bring one Silver table up to date from its Bronze table; SKIPPED when there is nothing new to judge."""
     with context.phase("plan"):
         progress = find_progress(table, block, context)
-    if progress is None or not (context.options.judges_again or _is_behind(table, context, progress)):
+    if progress is None or not (context.options.judges_again or progress.held or _is_behind(table, context, progress)):
         return context.skipped(table, Layer.SILVER, "Bronze has nothing new")
     with translated(table.full_name):
-        batch = _small_batch(table, context, progress)
+        batch = _small_batch(table, block, context, progress)
         if batch is not None:
             return run_small(table, block, context, progress, batch)
         return run_large(table, block, context, progress)
@@ -39,7 +40,7 @@ def _is_behind(table: Table, context: Context, progress: Progress) -> bool:
     return progress.anew or context.has_changes(bronze, progress.consumed + 1, progress.bronze.version)
 
 
-def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | None:
+def _small_batch(table: Table, block: Silver, context: Context, progress: Progress) -> Batch | None:
     """Return Bronze's new rows beside Silver as it is, where both fit the driver; None where Spark takes over."""
     first = progress.silver is None
     if context.options.judges_again or (progress.whole and not first):
@@ -58,9 +59,10 @@ def _small_batch(table: Table, context: Context, progress: Progress) -> Batch | 
         log.info("Spark reads the changes", table=table.full_name, why=str(error))
         return None
     _need_inserts_only(table, rows)
-    if rows.num_rows > context.settings.small_batch_rows:
+    if rows.num_rows + len(progress.held) > context.settings.small_batch_rows:
         return None
-    return Batch(rows.drop_columns([CHANGE_TYPE]), silver)
+    rows = rows.drop_columns([CHANGE_TYPE])
+    return Batch(with_held(rows, table, block, context, progress) if progress.held else rows, silver)
 
 
 def _need_inserts_only(table: Table, rows: pa.Table) -> None:

@@ -20,8 +20,8 @@ from lakehouse.engine.delta import ACTION
 from lakehouse.engine.drift import is_reshaped
 from lakehouse.engine.judge import OK, Counts, Judgement, count, judge, judgements, need_within_limit
 from lakehouse.engine.latest import HASH, keep_latest, with_hash
-from lakehouse.engine.progress import Progress
-from lakehouse.engine.shape import typed, with_parents, with_references
+from lakehouse.engine.progress import Progress, history_application
+from lakehouse.engine.shape import FINGERPRINT, typed, with_parents, with_references
 from lakehouse.engine.text_rows import with_events
 from lakehouse.engine.window import micros
 from lakehouse.errors import LedgerUnbalanced
@@ -50,9 +50,12 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
         with context.phase("quarantine"):
             _quarantine(table, context, progress, judged, rules, result)
     need_within_limit(table, block, counts)
+    if progress.whole and not first and _holds_more(table, context, progress, judged):
+        progress = replace(progress, anew=True, why="it held rows that the contract rejects now, or reads otherwise")
+        result = replace(result, note=progress.result(table, counts.rules).note)
     ledger = _write(table, block, context, progress, judged, counts, result)
     ledger.check(table.full_name)
-    if context.options.replay:
+    if context.options.replay or progress.held:
         _release(table, context, judged, result)
     if counts.tombstones:
         _close(table, context, judged, result)
@@ -66,11 +69,17 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
     )
 
 
+def _holds_more(table: Table, context: Context, progress: Progress, judged: DataFrame) -> bool:
+    """Whether the table has a row that no valid row of Bronze gives any more: a MERGE would leave it there."""
+    good = with_hash(judged.where(OK), table.column_names).select(*table.key, HASH)
+    return not delta.read(context.spark, progress.uri).join(good, [*table.key, HASH], "left_anti").isEmpty()
+
+
 def _batch(table: Table, block: Silver, context: Context, progress: Progress) -> DataFrame:
     """Return the Bronze rows to judge: all of them, or those of the versions not consumed yet, and what is replayed."""
     uri, newest = context.lake.bronze(table), progress.bronze.version
     if progress.whole:
-        rows = delta.read(context.spark, uri, newest).withColumn(quarantine.FINGERPRINT, F.lit(None).cast("string"))
+        rows = delta.read(context.spark, uri, newest).withColumn(FINGERPRINT, F.lit(None).cast("string"))
         return with_events(rows, table, block, context)
     schema = delta.read(context.spark, uri, newest)
     rows = schema.limit(0)
@@ -79,10 +88,10 @@ def _batch(table: Table, block: Silver, context: Context, progress: Progress) ->
         # Bronze is only ever appended to; anything else was done to it by hand, and the judge's counts would lie.
         rows = changes.where(F.expr("IF(_change_type = 'insert', TRUE, raise_error('Bronze was changed by hand'))"))
         rows = rows.drop("_change_type", "_commit_version", "_commit_timestamp")
-    rows = rows.withColumn(quarantine.FINGERPRINT, F.lit(None).cast("string"))
-    if context.options.replay and context.lake.open(context.lake.quarantine(table)) is not None:
+    rows = rows.withColumn(FINGERPRINT, F.lit(None).cast("string"))
+    if (context.options.replay or progress.held) and context.lake.open(context.lake.quarantine(table)) is not None:
         held = quarantine.held_rows(context.spark, context.lake.quarantine(table), schema.schema, block.timezone)
-        rows = rows.unionByName(held)
+        rows = rows.unionByName(held if context.options.replay else held.where(F.col(FINGERPRINT).isin(*progress.held)))
     return rows
 
 
@@ -173,19 +182,18 @@ def _merge(
 
 def _keep_history(table: Table, context: Context, progress: Progress, good: DataFrame, result: TableResult) -> None:
     """Append every valid change and tombstone, once each: what SCD2 tables are a function of."""
-    uri, name = context.lake.history(table), f"history:{table.name}"
+    uri, version = context.lake.history(table), progress.bronze.version
     rows = good.withColumn("_deleted", F.col("_op") == DELETE).drop("_op")
-    state = context.lake.state(uri, name)
+    state = context.lake.state(uri, history_application(table))
+    commit = context.commit(progress.history_application(table, state, context.run_id), version, result)
     if state is not None and (progress.why or is_reshaped(table, context.lake.open(uri))):
-        delta.replace(rows, uri, context.commit(f"{name}:{context.run_id}", progress.bronze.version, result))
+        delta.replace(rows, uri, commit)
         return
-    # An attempt that ended before Silver's commit has left its changes here.
-    held = state is not None and state.number == progress.bronze.version
-    if state is not None and (held or progress.whole or context.options.replay):
+    ahead = progress.is_behind_history(state)
+    if state is not None and (ahead or progress.whole or progress.held or context.options.replay):
         rows = rows.join(delta.read(context.spark, uri), [*table.key, HASH, "_deleted"], "left_anti")
-        if held and rows.isEmpty():
+        if ahead and rows.isEmpty():
             return
-    commit = context.commit(f"{name}:{context.run_id}" if held else name, progress.bronze.version, result)
     delta.append(rows, uri, commit)
 
 

@@ -23,9 +23,9 @@ from lakehouse.engine.context import Context
 from lakehouse.engine.judge import OK, Counts, Judgement, judge, judgements, need_within_limit
 from lakehouse.engine.latest import HASH, with_hash
 from lakehouse.engine.marks import tombstones_taken_in
-from lakehouse.engine.progress import Progress
-from lakehouse.engine.quarantine_small import close_held, keep_rejects
-from lakehouse.engine.shape import FOUND, typed, with_parents, with_references
+from lakehouse.engine.progress import Progress, history_application
+from lakehouse.engine.quarantine_small import close_held, keep_rejects, release
+from lakehouse.engine.shape import FINGERPRINT, FOUND, typed, with_parents, with_references
 from lakehouse.errors import StateError
 from lakehouse.specs import Layer, Silver, Table
 
@@ -70,7 +70,7 @@ def run_small(table: Table, block: Silver, context: Context, progress: Progress,
             keep_rejects(table, context, _rejects(judged, batch.dead), result)
     need_within_limit(table, block, counts)
     kept = [*table.column_names, *table.technical_columns]
-    good = judged.filter(judged.column(OK)).select([*kept, "_op", _KEY])
+    good = judged.filter(judged.column(OK)).select([*kept, "_op", _KEY, FINGERPRINT])
     silver = batch.silver or new_table(context.settings, progress.uri, good.select(kept).schema)
     with context.phase("decide"):
         latest = newest(good, table.key, block.latest_by)
@@ -84,6 +84,7 @@ def run_small(table: Table, block: Silver, context: Context, progress: Progress,
     with context.phase("write"):
         commit = context.commit(progress.application, progress.bronze.version, result)
         version = commit_change(silver, decision.change, commit)
+    release(table, context, good.column(FINGERPRINT).drop_null(), result)
     if counts.tombstones:
         close_held(table, context, good.filter(pc.equal(good.column("_op"), DELETE)), result)
     return replace(result, version_written=version, phases=dict(context.phases))
@@ -103,6 +104,7 @@ def _judged(table: Table, block: Silver, context: Context, batch: Batch) -> tupl
     failed = [F.when((F.col("_op") != DELETE) & ~rule.passes, F.lit(number)) for number, rule in enumerate(rules)]
     return judged.select(
         *table.column_names, *table.technical_columns, "_op", OK,
+        F.col(FINGERPRINT) if FINGERPRINT in judged.columns else F.lit(None).cast("string").alias(FINGERPRINT),
         F.when(F.col("_op") == DELETE, quarantine.key_of(table.key)).alias(_KEY),
         F.array_compact(F.array(*failed)).alias(_FAILS),
         *[F.when(~F.col(OK), rejection[name]).alias(_REJECT + name) for name in rejection],
@@ -139,7 +141,9 @@ def _counts(judged: pa.Table, rules: Sequence[Judgement]) -> Counts:
         RuleResult(rule.name, rule.column, rule.severity, rows - failures[number], failures[number])
         for number, rule in enumerate(rules)
     ]
-    return Counts(judged.num_rows, tombstones, rejected, duplicates=True, rules=results)
+    again = judged.filter(pc.is_valid(judged.column(FINGERPRINT)))
+    rejected_again = again.filter(pc.invert(again.column(OK))).num_rows
+    return Counts(judged.num_rows, tombstones, rejected, True, results, again.num_rows, rejected_again)
 
 
 def _decided(table: Table, block: Silver, context: Context, silver: Snapshot, latest: pa.Table) -> Decision:
@@ -177,24 +181,23 @@ def _ledger(counts: Counts, latest: pa.Table, decision: Decision, ignored: int) 
 
 def _keep_history(table: Table, context: Context, progress: Progress, good: pa.Table, result: TableResult) -> None:
     """Append every valid change and tombstone, once each: what SCD2 tables are a function of."""
-    uri, name = context.lake.history(table), f"history:{table.name}"
+    uri = context.lake.history(table)
     rows = good.append_column("_deleted", pc.equal(good.column("_op"), DELETE))
-    state = context.lake.state(uri, name)
+    state = context.lake.state(uri, history_application(table))
     held = context.snapshot(uri) if state is not None else new_table(context.settings, uri, _history_schema(rows))
     if held is None:
         raise StateError("the history is not as this platform writes it.", where=uri,
                          remedy="run with full_refresh for this table.")  # fmt: skip
-    if state is not None and state.number == progress.bronze.version:
-        # An attempt that ended before Silver's commit has left its changes here.
+    if state is not None and (progress.held or progress.is_behind_history(state)):
         rows = _not_in(rows, held.read(among={key: rows.column(key).unique() for key in table.key}), table)
-        name = f"{name}:{context.run_id}"
-        if not rows.num_rows:
+        if not rows.num_rows and progress.is_behind_history(state):
             return
+    name = progress.history_application(table, state, context.run_id)
     commit_change(held, Change.appending(rows, held), context.commit(name, progress.bronze.version, result))
 
 
 def _history_schema(rows: pa.Table) -> pa.Schema:
-    return pa.schema([field for field in rows.schema if field.name not in ("_op", _KEY)])
+    return pa.schema([field for field in rows.schema if field.name not in ("_op", _KEY, FINGERPRINT)])
 
 
 def _not_in(rows: pa.Table, held: pa.Table, table: Table) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deltalake import DeltaTable
@@ -15,6 +16,7 @@ from lakehouse.specs import Layer, Table
 
 HISTORY = "_history"
 EVENTS = "_events"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # How deltalake words what the object store, not the log, has said.
 _STORE_SIGNS = ("Generic S3 error", "error sending request", "operation timed out", "Error after")
 
@@ -23,12 +25,15 @@ _STORE_SIGNS = ("Generic S3 error", "error sending request", "operation timed ou
 class TableState:
     """A table's newest version, and the number that its commits carry for one application id (None: never set).
 
-    `restored`: the newest commit put an older version back.
+    `restored`: the newest commit put an older version back. `made_at` and `committed_at`: when the table was made, and
+    its newest version.
     """
 
     version: int
     number: int | None
     restored: bool = False
+    made_at: datetime = _LONG_AGO
+    committed_at: datetime = _LONG_AGO
 
 
 class Lake:
@@ -90,7 +95,8 @@ class Lake:
             return None
         newest = next(iter(table.history(1)), {})
         restored = newest.get("operation") == "RESTORE"
-        return TableState(table.version(), table.transaction_version(application), restored)
+        made, committed = _moment(table.metadata().created_time), _moment(newest.get("timestamp"))
+        return TableState(table.version(), table.transaction_version(application), restored, made, committed)
 
     def appended(self, uri: str, application: str, number: int) -> tuple[int, int]:
         """Return version and rows of the append that a table's newest commit was.
@@ -134,6 +140,10 @@ class Lake:
             "max_retries": "3",
             "retry_timeout": "30s",
         }
+
+
+def _moment(milliseconds: int | None) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else _LONG_AGO
 
 
 def _unavailable(uri: str, error: BaseException) -> StoreUnavailable:
