@@ -89,14 +89,10 @@ def versions_of(shop, name: str):
     return shop.rows("gold", name, "id, n, valid_from, is_current", "id NULLS FIRST, valid_from")[1:]
 
 
-def test_a_history_that_is_asked_for_later_has_all_that_came_before(shop, build):
+def test_a_history_that_was_lost_is_made_anew_and_so_are_the_versions_of_members(shop):
     expected, history = versions_of(shop, "dim_thing"), shop.rows("silver", "thing_history", "id, n, _deleted")
-    plain = thing(build, "n int")
-    plain["block"]["history"] = False
-    shop.write("silver.thing", plain, "2.0.0")
+    shutil.rmtree(shop.lake.uri("silver", "thing_history"))
     shop.bring("thing", SCHEMA, [("c", 6, 50, at(3), "upsert")])
-    assert shop.ok("silver", tables=["thing"])["silver.thing"].ledger.updated == 1
-    shop.write("silver.thing", thing(build, "n int"), "3.0.0")
     result = shop.ok("silver", "gold")["silver.thing"]
     assert result.note == "its history lacks changes: made anew from Bronze"
     assert shop.rows("silver", "thing_history", "id, n, _deleted") == sorted([*history, ("c", 6, False)])
@@ -104,15 +100,17 @@ def test_a_history_that_is_asked_for_later_has_all_that_came_before(shop, build)
     assert {each.status for each in shop.ok("silver", "gold").values()} == {"SKIPPED"}
 
 
-def test_a_history_that_was_never_there_begins_with_the_first_change(house, build):
-    plain = thing(build, "n int")
+def test_a_history_that_is_asked_for_later_begins_with_the_first_change(house, build):
+    with_history, plain = thing(build, "n int"), thing(build, "n int")
     plain["block"]["history"] = False
     made = house({"silver.thing": plain})
     made.bring("thing", SCHEMA, [("a", 1, 10, at(1), "upsert")])
     made.ok("silver")
-    made.write("silver.thing", thing(build, "n int"), "2.0.0")
-    made.ok("silver")
-    assert made.rows("silver", "thing_history", "id, n") == [("a", 1)]
+    for version, said in enumerate((with_history, plain, with_history), start=2):
+        made.write("silver.thing", said, f"{version}.0.0")
+        made.bring("thing", SCHEMA, [("a", version, 10, at(version), "upsert")])
+        made.ok("silver")
+    assert made.rows("silver", "thing_history", "id, n") == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
 
 
 def test_changes_of_an_attempt_that_ended_are_in_the_history_once(shop, monkeypatch):
