@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
 
+from lakehouse.engine.context import Options
+from lakehouse.engine.plan import plan_run
 from lakehouse.errors import SpecError
+from lakehouse.specs import Layer
 
 pytestmark = pytest.mark.postgres
 COLUMNS = ["order_id string key", "status string required", "amount decimal(12,2)", "updated_at timestamp required"]
@@ -91,6 +95,27 @@ def test_a_horizon_that_is_held_by_a_transaction_stops_no_run_and_loses_no_delet
     ledger = run(house)["bronze.orders"].ledger
     assert (ledger.inserted, ledger.deleted) == (1, 1)
     assert silver(house) == [("late", "new"), ("o2", "new"), ("o3", "new")]
+
+
+@pytest.mark.parametrize("zone", ["America/Sao_Paulo", "Asia/Tokyo"])
+def test_rows_stamped_by_a_wall_clock_come_as_soon_as_those_with_a_zone(shop, ask, zone):
+    """Inserts, an update and a delete of a source behind UTC, and of one before it."""
+    ask("ALTER TABLE shop.orders ALTER updated_at TYPE timestamp USING updated_at - interval '1 day'")
+    ask(f"ALTER TABLE shop.orders ALTER updated_at SET DEFAULT now() AT TIME ZONE '{zone}'")
+    house = shop(deletes="key-scan", timezone=zone)
+    run(house)
+    for number in (4, 5):
+        ask("INSERT INTO shop.orders VALUES (%s, 'new', 1)", f"o{number}")
+        (plan,) = plan_run(house.settings, house.catalog, [Layer.BRONZE], [], Options())
+        assert (plan.rows, run(house)["bronze.orders"].ledger.inserted) == (1, 1)
+    ask("UPDATE shop.orders SET status = 'paid', updated_at = DEFAULT WHERE order_id = 'o4'")
+    ask("DELETE FROM shop.orders WHERE order_id = 'o5'")
+    result = run(house)["bronze.orders"]
+    assert (result.ledger.inserted, result.ledger.deleted, result.note) == (1, 1, "")
+    assert silver(house) == [("o1", "new"), ("o2", "new"), ("o3", "new"), ("o4", "paid")]
+    (tombstone,) = [stamp for stamp, op in house.rows("bronze", "orders", "updated_at, _op") if op == "delete"]
+    assert tombstone == horizon(house).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    assert run(house, full_refresh=True)["bronze.orders"].ledger.inserted == 0
 
 
 def test_a_row_from_the_future_waits_and_drags_no_horizon(shop, ask):

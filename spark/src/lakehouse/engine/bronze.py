@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, Observation
@@ -15,7 +16,7 @@ from lakehouse.engine import delta
 from lakehouse.engine.bronze_rows import not_yet_held, tombstones, with_operation, with_origin
 from lakehouse.engine.bronze_small import write_small
 from lakehouse.engine.context import Context
-from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contract_columns, need_watermarks
+from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contract_columns, need_watermarks, spark_type
 from lakehouse.engine.failures import translated
 from lakehouse.engine.jdbc import page_ranges, read_rows, window_predicate
 from lakehouse.engine.window import Window, choose_window, horizon_of, micros
@@ -25,6 +26,7 @@ from lakehouse.source.connect import reading
 from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
 from lakehouse.source.keys import bucket_counts, keys_among
+from lakehouse.source.stamps import stamp_of
 from lakehouse.source.window import WindowCount, count_window
 from lakehouse.specs import Layer, Silver, Table
 
@@ -33,13 +35,18 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run found before it reads: the window, what it holds, which keys are gone, how the source has changed."""
+    """What a run found before it reads: the window, what it holds, which keys are gone, how the source has changed.
+
+    `low` and `high` are the window's bounds as the watermark's column says them.
+    """
 
     block: Silver
     uri: str
     application: str
     state: TableState | None
     window: Window
+    low: date | None
+    high: date
     count: WindowCount
     columns: Sequence[Column]
     drift: list[Drift]
@@ -94,16 +101,19 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     need_contract_columns(table, block, found)
     need_comparable_keys(table, block, found)
     drift = find_drift(table, block, found, bronze)
+    kind = next(spark_type(column.type) for column in found if column.name == block.watermark)
+    low = stamp_of(window.low, kind, block.timezone) if window.low else None
+    high = stamp_of(window.high, kind, block.timezone)
     with reading(url) as connection:
-        count = count_window(connection, block.source, block.watermark, window.low, window.high)
+        count = count_window(connection, block.source, block.watermark, low, high)
     need_watermarks(table, block, count)
-    gone = _gone(table, block, context, url, window) if block.deletes == "key-scan" and window.moves and state else []
+    gone = _gone(table, block, context, url, high) if block.deletes == "key-scan" and window.moves and state else []
     # A commit that moves no horizon is told apart by the run, not by the table.
     application = application if window.moves else f"{application}:{context.run_id}"
-    return Plan(block, uri, application, state, window, count, found, drift, gone)
+    return Plan(block, uri, application, state, window, low, high, count, found, drift, gone)
 
 
-def _gone(table: Table, block: Silver, context: Context, url: str, window: Window) -> list[tuple[str, ...]]:
+def _gone(table: Table, block: Silver, context: Context, url: str, high: date) -> list[tuple[str, ...]]:
     """Return the keys that Silver still holds although the source does not."""
     silver = context.lake.open(context.lake.of(table))
     if silver is None:
@@ -114,7 +124,7 @@ def _gone(table: Table, block: Silver, context: Context, url: str, window: Windo
     live = live_keys(keys, context.lake.open(context.lake.quarantine(table)), table.key)
     return missing_keys(
         live,
-        lambda: bucket_counts(url, schema, name, table.key, block.watermark, window.high),
+        lambda: bucket_counts(url, schema, name, table.key, block.watermark, high),
         lambda wanted: keys_among(url, schema, name, table.key, wanted),
     )
 
@@ -124,12 +134,12 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
     rows = _window_rows(plan, context).observe(seen, F.count(F.lit(1)).alias("rows"))
     if plan.state is not None and (plan.window.reread or plan.unstamped):
         bronze = delta.read(context.spark, plan.uri)
-        rows = not_yet_held(rows, bronze, plan.block.watermark, plan.window).persist()
+        rows = not_yet_held(rows, bronze, plan.block.watermark, plan.low, plan.high).persist()
         if not (rows.count() or plan.gone):
             read = int(seen.get["rows"])
             return Ledger(rows_in=read, duplicate=read)
     if plan.gone:
-        marks = tombstones(rows, table.key, plan.gone, plan.block.watermark, plan.window.high)
+        marks = tombstones(rows, table.key, plan.gone, plan.block.watermark, plan.high)
         rows = rows.unionByName(marks)
     source = f"{context.catalog.pipeline.connection}:{plan.block.source}"
     rows = with_origin(rows, context.run_id, context.started, source)
@@ -150,8 +160,8 @@ def _allow_widening(context: Context, uri: str) -> None:
 
 def _window_rows(plan: Plan, context: Context) -> DataFrame:
     url = context.settings.connection_url(context.catalog.pipeline.connection)
-    block, count, window = plan.block, plan.count, plan.window
-    inside = window_predicate(block.watermark, window.low, window.high, without_watermark=bool(plan.unstamped))
+    block, count = plan.block, plan.count
+    inside = window_predicate(block.watermark, plan.low, plan.high, without_watermark=bool(plan.unstamped))
     parts = min(8, -(-count.rows // block.rows_per_partition))
     predicates = [f"{inside} AND {pages}" for pages in page_ranges(count.pages, parts)]
     rows = read_rows(context.spark, url, block.source, plan.columns, predicates, block.fetch_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
@@ -23,9 +23,12 @@ class WindowCount:
 
 
 def count_window(
-    connection: extensions.connection, table: str, watermark: str, low: datetime | None, horizon: datetime
+    connection: extensions.connection, table: str, watermark: str, low: date | None, horizon: date
 ) -> WindowCount:
-    """Count what `[low, horizon)` holds; `low` None is the beginning of time. Errors are those of the connection."""
+    """Count what `[low, horizon)` holds, bounds as the column says them; `low` None is the beginning of time.
+
+    Errors are those of the connection.
+    """
     schema, name = table.split(".")
     column = sql.Identifier(watermark)
     relation = sql.Identifier(schema, name)
