@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
 
+from lakehouse.engine import app
 from lakehouse.engine.context import Options
 from lakehouse.engine.plan import plan_run
-from lakehouse.errors import SpecError
+from lakehouse.errors import SourceError, SpecError
+from lakehouse.source.horizon import fix_horizon
 from lakehouse.specs import Layer
 
 pytestmark = pytest.mark.postgres
@@ -116,6 +119,64 @@ def test_rows_stamped_by_a_wall_clock_come_as_soon_as_those_with_a_zone(shop, as
     (tombstone,) = [stamp for stamp, op in house.rows("bronze", "orders", "updated_at, _op") if op == "delete"]
     assert tombstone == horizon(house).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
     assert run(house, full_refresh=True)["bronze.orders"].ledger.inserted == 0
+
+
+def test_who_holds_the_horizon_is_named_by_every_run_and_plan_also_where_nothing_is_read(
+    shop, ask, database, monkeypatch
+):
+    house = shop()
+    run(house)
+    monkeypatch.setattr("lakehouse.source.horizon._WARN_AFTER", timedelta(0))
+    with closing(psycopg2.connect(database)) as late, late.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        told = f"process {late.info.backend_pid} has a transaction open for 0:00:"
+        ask("INSERT INTO shop.orders VALUES ('meanwhile', 'new', 1)")
+        (plan,) = plan_run(house.settings, house.catalog, [Layer.BRONZE], [], Options())
+        assert told in plan.note
+        for _ in range(2):
+            result = run(house)["bronze.orders"]
+            assert result.note.startswith(f"1 rows at or after the horizon wait; {told}")
+    assert result.status == "SKIPPED"
+    assert run(house)["bronze.orders"].note == ""
+
+
+def found_out(monkeypatch, **otherwise):
+    """Have runs find a horizon of the source that is otherwise than it is."""
+    monkeypatch.setattr(app, "fix_horizon", lambda source: replace(fix_horizon(source), **otherwise))
+
+
+def test_a_source_whose_clock_was_set_back_fails_the_run_until_it_has_caught_up(shop, ask, monkeypatch):
+    house = shop()
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    found_out(monkeypatch, at=ahead, clock=ahead)
+    run(house)
+    monkeypatch.undo()
+    ask("INSERT INTO shop.orders VALUES ('meanwhile', 'new', 1)")
+    before = house.versions()
+    for options in ({}, {"full_refresh": True}):
+        with pytest.raises(SourceError, match="set back"):
+            run(house, **options)
+    assert house.versions() == before
+    found_out(monkeypatch, at=ahead + timedelta(hours=1), clock=ahead + timedelta(hours=1))
+    run(house)
+    assert run(house, window_from=ahead - timedelta(hours=1))["bronze.orders"].ledger.inserted == 1
+
+
+def test_a_prepared_transaction_stops_a_first_load_and_lets_others_wait(shop, ask, monkeypatch):
+    house = shop()
+    found_out(monkeypatch, prepared=("transfer 7",), warnings=("transfer 7 is not ended",))
+    with pytest.raises(SourceError, match=r"transfer 7.*load for the first time"):
+        run(house)
+    monkeypatch.undo()
+    run(house)
+    at = horizon(house)
+    ask("INSERT INTO shop.orders VALUES ('meanwhile', 'new', 1)")
+    found_out(monkeypatch, prepared=("transfer 7",), warnings=("transfer 7 is not ended",))
+    result = run(house)["bronze.orders"]
+    assert (result.status, horizon(house)) == ("SKIPPED", at)
+    assert result.note.endswith("transfer 7 is not ended")
+    monkeypatch.undo()
+    assert run(house)["bronze.orders"].ledger.inserted == 1
 
 
 def test_a_row_from_the_future_waits_and_drags_no_horizon(shop, ask):

@@ -63,7 +63,7 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
     name = f"{table.pipeline}.{Layer.BRONZE}.{table.name}"
     with context.phase("plan"):
         plan = make_plan(table, block, context, horizon)
-    note = f"{plan.count.held} rows at or after the horizon wait" if plan.count.held else ""
+    note = "; ".join([*_waiting(plan.count), *horizon.warnings])
     result = TableResult(
         table=name, layer=Layer.BRONZE, status="SUCCESS", contract_version=table.version,
         window_from=plan.window.low, window_to=plan.window.high, drift=plan.drift, note=note,
@@ -89,13 +89,17 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
     )
 
 
+def _waiting(count: WindowCount) -> list[str]:
+    return [f"{count.held} rows at or after the horizon wait"] if count.held else []
+
+
 def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -> Plan:
     """Look at the source and at Bronze without reading rows or starting Spark."""
     uri, application = context.lake.bronze(table), f"bronze:{table.name}"
     bronze = context.lake.open(uri)
     state = context.state(uri, application)
     previous = horizon_of(state, uri)
-    window = choose_window(block, context.options, previous, horizon.at)
+    window = choose_window(block, context.options, previous, horizon.reach(previous))
     url = context.settings.connection_url(context.catalog.pipeline.connection)
     found = columns(url, *block.source.split("."))
     need_contract_columns(table, block, found)
