@@ -263,6 +263,20 @@ def test_a_vanished_key_gets_one_tombstone_also_where_only_quarantine_held_it(sh
     assert ("o2", "back") in silver(house)
 
 
+def test_deletes_that_are_not_taken_are_counted_and_said_without_a_commit(shop, ask):
+    """Where Spark may not be asked for: a run that finds nothing new starts none."""
+    house = shop()
+    run(house)
+    ask("UPDATE shop.orders SET status = 'paid', updated_at = now() WHERE order_id = 'o1'")
+    assert run(house)["bronze.orders"].note == "", "a row that comes again is no row fewer"
+    before, house.spark = house.versions(), object()
+    ask("DELETE FROM shop.orders WHERE order_id <> 'o1'")
+    result = run(house)["bronze.orders"]
+    told = "the source has 2 rows fewer than Silver: deletes are not taken (deletes: none)"
+    assert (result.status, result.note) == ("SKIPPED", told)
+    assert house.versions() == before
+
+
 @pytest.mark.parametrize(
     ("at_the_source", "here"),
     [("text", "int key"), ("numeric(9,2)", "decimal(9,2) key"), ("timestamptz", "timestamp key")],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
+from psycopg2 import extensions
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -27,7 +28,7 @@ from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
 from lakehouse.source.keys import bucket_counts, keys_among
 from lakehouse.source.stamps import stamp_of
-from lakehouse.source.window import WindowCount, count_window
+from lakehouse.source.window import WindowCount, count_rows, count_window
 from lakehouse.specs import Layer, Silver, Table
 
 log = get_logger(__name__)
@@ -37,7 +38,8 @@ log = get_logger(__name__)
 class Plan:
     """What a run found before it reads: the window, what it holds, which keys are gone, how the source has changed.
 
-    `low` and `high` are the window's bounds as the watermark's column says them.
+    `low` and `high` are the window's bounds as the watermark's column says them. `untaken`: rows that Silver holds and
+    the source no longer does, at least, where deletes are not taken.
     """
 
     block: Silver
@@ -51,6 +53,7 @@ class Plan:
     columns: Sequence[Column]
     drift: list[Drift]
     gone: Sequence[tuple[str, ...]]
+    untaken: int
 
     @property
     def unstamped(self) -> int:
@@ -63,7 +66,9 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
     name = f"{table.pipeline}.{Layer.BRONZE}.{table.name}"
     with context.phase("plan"):
         plan = make_plan(table, block, context, horizon)
-    note = "; ".join([*_waiting(plan.count), *horizon.warnings])
+    note = "; ".join([*_remarks(plan), *horizon.warnings])
+    if plan.untaken:
+        log.warning("deletes at the source are not taken", table=name, rows=plan.untaken)
     result = TableResult(
         table=name, layer=Layer.BRONZE, status="SUCCESS", contract_version=table.version,
         window_from=plan.window.low, window_to=plan.window.high, drift=plan.drift, note=note,
@@ -89,8 +94,10 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
     )
 
 
-def _waiting(count: WindowCount) -> list[str]:
-    return [f"{count.held} rows at or after the horizon wait"] if count.held else []
+def _remarks(plan: Plan) -> list[str]:
+    waiting = [f"{plan.count.held} rows at or after the horizon wait"] if plan.count.held else []
+    told = f"the source has {plan.untaken} rows fewer than Silver: deletes are not taken (deletes: none)"
+    return [*waiting, *([told] if plan.untaken else [])]
 
 
 def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -> Plan:
@@ -110,11 +117,19 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     high = stamp_of(window.high, kind, block.timezone)
     with reading(url) as connection:
         count = count_window(connection, block.source, block.watermark, low, high)
+        untaken = _untaken(table, block, context, connection) if state else 0
     need_watermarks(table, block, count)
     gone = _gone(table, block, context, url, high) if block.deletes == "key-scan" and window.moves and state else []
     # A commit that moves no horizon is told apart by the run, not by the table.
     application = application if window.moves else f"{application}:{context.run_id}"
-    return Plan(block, uri, application, state, window, low, high, count, found, drift, gone)
+    return Plan(block, uri, application, state, window, low, high, count, found, drift, gone, untaken)
+
+
+def _untaken(table: Table, block: Silver, context: Context, connection: extensions.connection) -> int:
+    """A stream's rows need not be at the source; what is new there, and not in Silver yet, hides as many deletes."""
+    if block.deletes != "none" or block.stream is not None:
+        return 0
+    return max(0, context.rows(context.lake.of(table)) - count_rows(connection, block.source))
 
 
 def _gone(table: Table, block: Silver, context: Context, url: str, high: date) -> list[tuple[str, ...]]:

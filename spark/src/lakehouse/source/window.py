@@ -22,6 +22,15 @@ class WindowCount:
     pages: int
 
 
+def count_rows(connection: extensions.connection, table: str) -> int:
+    """Count all rows of a table, whatever their watermark. Errors are those of the connection."""
+    query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*table.split(".")))
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        (count,) = cursor.fetchone() or (0,)
+    return int(count)
+
+
 def count_window(
     connection: extensions.connection, table: str, watermark: str, low: date | None, horizon: date
 ) -> WindowCount:
