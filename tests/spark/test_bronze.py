@@ -205,6 +205,25 @@ def test_a_row_without_a_watermark_is_quarantined_once_and_makes_no_version_agai
     assert run(house)["bronze.orders"].ledger.inserted == 1
 
 
+def test_a_row_without_a_watermark_may_return_to_an_old_value(house, build, database, ask):
+    """Of two such rows with one key none is the newest: each comes once, and the lake does not swing between them."""
+    ask("CREATE SCHEMA shop")
+    ask("CREATE TABLE shop.orders (order_id text, status text, updated_at timestamptz)")
+    columns = ["order_id string key", "status string required", "updated_at timestamp"]
+    block = {"source": "shop.orders", "watermark": "updated_at", "latest_by": ["updated_at"]}
+    contract = build.contract(columns, on_null_watermark="include", **block)
+    contract["columns"][0]["transformLogic"] = "upper(order_id)"
+    lake = house({"silver.orders": contract}, database)
+    ask("INSERT INTO shop.orders VALUES ('one', 'new', NULL), ('two', 'x', NULL), ('two', 'y', NULL)")
+    run(lake)
+    for status in ("paid", "new", "paid"):
+        ask("UPDATE shop.orders SET status = %s WHERE order_id = 'one'", status)
+        assert run(lake)["bronze.orders"].ledger.inserted == 1
+        assert silver(lake)[0] == ("ONE", status)
+    ask("UPDATE shop.orders SET status = 'z' WHERE status = 'y'")
+    assert [run(lake)["bronze.orders"].ledger.inserted for _ in range(3)] == [1, 0, 0]
+
+
 def test_a_lag_reads_a_stretch_again_and_recognises_what_it_has(shop, ask):
     house = shop(lag="1h")
     run(house)

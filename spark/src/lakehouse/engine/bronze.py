@@ -14,7 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from lakehouse.audit.result import Drift, Ledger, TableResult
 from lakehouse.changes.feed import NotReadable
 from lakehouse.engine import delta
-from lakehouse.engine.bronze_rows import not_yet_held, tombstones, with_operation, with_origin
+from lakehouse.engine.bronze_rows import key_sources, not_yet_held, tombstones, with_operation, with_origin
 from lakehouse.engine.bronze_small import write_small
 from lakehouse.engine.context import Context
 from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contract_columns, need_watermarks, spark_type
@@ -153,7 +153,8 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
     rows = _window_rows(plan, context).observe(seen, F.count(F.lit(1)).alias("rows"))
     if plan.state is not None and (plan.window.reread or plan.unstamped):
         bronze = delta.read(context.spark, plan.uri)
-        rows = not_yet_held(rows, bronze, plan.block.watermark, plan.low, plan.high).persist()
+        key = key_sources(table)
+        rows = not_yet_held(rows, bronze, key, plan.block.watermark, plan.low, plan.high).persist()
         if not (rows.count() or plan.gone):
             read = int(seen.get["rows"])
             return Ledger(rows_in=read, duplicate=read)
