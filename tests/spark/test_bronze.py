@@ -11,9 +11,10 @@ import psycopg2
 import pytest
 
 from lakehouse.engine import app
+from lakehouse.engine.bronze import make_plan
 from lakehouse.engine.context import Options
 from lakehouse.engine.plan import plan_run
-from lakehouse.errors import SourceError, SpecError
+from lakehouse.errors import SourceError, SpecError, StateError
 from lakehouse.source.horizon import fix_horizon
 from lakehouse.specs import Layer
 
@@ -177,6 +178,26 @@ def test_a_prepared_transaction_stops_a_first_load_and_lets_others_wait(shop, as
     assert result.note.endswith("transfer 7 is not ended")
     monkeypatch.undo()
     assert run(house)["bronze.orders"].ledger.inserted == 1
+
+
+def test_a_window_that_another_attempt_has_written_into_meanwhile_adds_nothing_twice(shop, ask, monkeypatch):
+    """The second plan was made before the first one's commit, and reaches further."""
+    house, plans = shop(), []
+    run(house)
+    ask("INSERT INTO shop.orders VALUES ('late', 'new', 1)")
+
+    def overtaken(*asked):
+        plans.append(make_plan(*asked))
+        first, low = plans[0], plans[0].window.low
+        window = replace(plans[-1].window, low=low)
+        return replace(plans[-1], state=first.state, count=first.count, low=low, window=window)
+
+    monkeypatch.setattr("lakehouse.engine.bronze.make_plan", overtaken)
+    run(house)
+    with pytest.raises(StateError, match=r"planned at version 0, but the table stands at 1: another attempt"):
+        run(house)
+    assert plans[0].window.high < plans[1].window.high
+    assert len(bronze(house)) == 4
 
 
 def test_a_row_from_the_future_waits_and_drags_no_horizon(shop, ask):

@@ -21,6 +21,7 @@ from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contra
 from lakehouse.engine.failures import translated
 from lakehouse.engine.jdbc import page_ranges, read_rows, window_predicate
 from lakehouse.engine.window import Window, choose_window, horizon_of, micros
+from lakehouse.errors import StateError
 from lakehouse.lake import TableState, live_keys, missing_keys
 from lakehouse.log import get_logger
 from lakehouse.source.connect import reading
@@ -59,6 +60,20 @@ class Plan:
     def unstamped(self) -> int:
         """Return how many rows without a watermark are to be looked at."""
         return self.count.without_watermark if self.block.on_null_watermark != "fail" else 0
+
+    def need_current(self, version: int) -> None:
+        """Raise StateError unless the table has the version (-1: none) that this was planned at.
+
+        An attempt that was fenced while it wrote may still have committed: what it brought is in this window too.
+        """
+        planned = -1 if self.state is None else self.state.version
+        if version != planned:
+            raise StateError(
+                f"the window was planned at version {planned}, but the table stands at {version}: "
+                "another attempt has written meanwhile.",
+                where=self.uri,
+                remedy="run again; nothing of this attempt is in the table.",
+            )
 
 
 def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) -> TableResult:
@@ -164,6 +179,8 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
     source = f"{context.catalog.pipeline.connection}:{plan.block.source}"
     rows = with_origin(rows, context.run_id, context.started, source)
     commit = context.commit(plan.application, micros(plan.window.high), result)
+    now = context.lake.open(plan.uri)
+    plan.need_current(now.version() if now is not None else -1)
     if any(each.kind == "widened" for each in plan.drift):
         _allow_widening(context, plan.uri)
     with context.phase("write"):

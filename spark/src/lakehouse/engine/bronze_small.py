@@ -55,6 +55,7 @@ def _snapshot(plan: Plan, context: Context) -> Snapshot:
     held = context.snapshot(plan.uri)
     if held is None:
         raise NotReadable("the table has features that only Spark reads")
+    plan.need_current(held.version)
     return held
 
 
