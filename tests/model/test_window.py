@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -17,6 +18,7 @@ from lakehouse.engine.jdbc import page_ranges, window_predicate
 from lakehouse.engine.window import choose_window, horizon_of, micros
 from lakehouse.errors import ParameterError, StateError
 from lakehouse.lake import TableState
+from lakehouse.source.stamps import stamp_of
 from lakehouse.specs import Silver
 
 model = load(Path(__file__).with_name("window_model.py"))
@@ -82,6 +84,41 @@ def test_a_window_that_is_asked_for_never_moves_and_never_passes_the_horizon(pre
     assert chosen.high <= moment(max(previous, at))
     with pytest.raises(ParameterError):
         choose_window(block(), options, None, moment(at))
+
+
+# Each goes round one change of the zone's clocks: back by an hour, by half an hour, at midnight; forward; none.
+CHANGES = st.sampled_from(
+    [
+        ("America/Sao_Paulo", datetime(2018, 2, 18, 2, tzinfo=UTC)),
+        ("America/Sao_Paulo", datetime(2018, 11, 4, 3, tzinfo=UTC)),
+        ("Europe/Berlin", datetime(2026, 10, 25, 1, tzinfo=UTC)),
+        ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)),
+        ("Asia/Tokyo", datetime(2026, 4, 4, 15, tzinfo=UTC)),
+    ]
+)
+SECONDS = st.lists(st.integers(-3 * 3600, 3 * 3600), min_size=1, max_size=12).map(sorted)
+
+
+@given(CHANGES, SECONDS, SECONDS, st.sampled_from(["timestamp_ntz", "date"]))
+@settings(max_examples=400, deadline=None)
+def test_what_a_wall_clock_stamps_is_read_exactly_once_also_where_it_is_set_back(change, stamped, runs, kind):
+    zone, at = change
+    rows, seen, low = Counter(stamped), Counter(), None
+    for run in [*runs, 48 * 3600]:
+        high = stamp_of(at + timedelta(seconds=run), kind, zone)
+        for row in (second for second in rows.elements() if second < run):
+            wall = (at + timedelta(seconds=row)).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+            stamp = wall.date() if kind == "date" else wall
+            seen[row] += (low is None or low <= stamp) and stamp < high
+        low = high
+    assert seen == rows
+
+
+def test_a_bound_waits_only_in_the_first_of_two_equal_hours():
+    before, between, after = (datetime(2018, 2, 18, hour, 30, tzinfo=UTC) for hour in (0, 1, 2))
+    stamps = [stamp_of(each, "timestamp_ntz", "America/Sao_Paulo") for each in (before, between, after)]
+    assert stamps == [datetime(2018, 2, 17, *time) for time in ((22, 30), (23, 0), (23, 30))]
+    assert stamp_of(between, "timestamp", "America/Sao_Paulo") is between
 
 
 def test_a_table_whose_commits_carry_no_horizon_is_not_started_over():

@@ -7,14 +7,14 @@ import threading
 import time
 import uuid
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 
-from lakehouse.errors import ParameterError, SourceError
+from lakehouse.errors import SourceError
 from lakehouse.source import horizon as horizon_module
 from lakehouse.source.horizon import fix_horizon
 from lakehouse.stack.ports import free_port
@@ -51,7 +51,7 @@ def server_time(ask):
 
 def test_with_nobody_writing_it_is_the_sources_clock(shop, ask):
     before = server_time(ask)
-    horizon = fix_horizon(shop, previous=None)
+    horizon = fix_horizon(shop)
     assert before < horizon.at == horizon.clock < server_time(ask)
     assert (horizon.oldest_open, horizon.held_by, horizon.warnings) == (None, (), ())
     assert horizon.at.tzinfo is not None
@@ -61,62 +61,46 @@ def test_a_transaction_that_commits_late_is_never_passed(shop, ask, session):
     writer = session(statement="INSERT INTO sale DEFAULT VALUES")
     stamp = ask("SELECT xact_start FROM pg_stat_activity WHERE pid = %s", writer.info.backend_pid)[0][0]
     ask("INSERT INTO sale DEFAULT VALUES")
-    horizon = fix_horizon(shop, previous=None)
+    horizon = fix_horizon(shop)
     assert horizon.at == horizon.oldest_open == stamp < horizon.clock
     assert horizon.held_by == (writer.info.backend_pid,)
     writer.commit()
     assert ask("SELECT count(*) FROM sale WHERE updated_at < %s", horizon.at) == [(0,)]
-    later = fix_horizon(shop, previous=horizon.at)
+    later = fix_horizon(shop)
     window = "SELECT count(*) FROM sale WHERE updated_at >= %s AND updated_at < %s"
     assert ask(window, horizon.at, later.at) == [(2,)]
 
 
 def test_one_that_has_only_read_so_far_may_still_write(shop, session):
     reader = session()
-    assert fix_horizon(shop, previous=None).held_by == (reader.info.backend_pid,)
+    assert fix_horizon(shop).held_by == (reader.info.backend_pid,)
 
 
 def test_the_oldest_of_several_holds(shop, session):
     first = session()
     session()
-    assert fix_horizon(shop, previous=None).held_by == (first.info.backend_pid,)
+    assert fix_horizon(shop).held_by == (first.info.backend_pid,)
     first.rollback()
-    assert fix_horizon(shop, previous=None).held_by != (first.info.backend_pid,)
+    assert fix_horizon(shop).held_by != (first.info.backend_pid,)
 
 
 def test_a_transaction_in_another_database_holds_nothing(shop, session, postgres):
     session(url=postgres)
-    assert fix_horizon(shop, previous=None).oldest_open is None
+    assert fix_horizon(shop).oldest_open is None
 
 
-def test_it_never_goes_back(shop, session):
-    writer = session()
-    far = fix_horizon(shop, previous=None).clock
-    writer.commit()
-    session()
-    held = fix_horizon(shop, previous=None)
-    assert held.at > far
-    previous = held.clock
-    assert fix_horizon(shop, previous=previous).at == previous > held.at
-
-
-def test_a_clock_that_was_set_back_is_told(shop):
-    previous = datetime.now(UTC) + timedelta(days=3)
-    horizon = fix_horizon(shop, previous=previous)
-    assert horizon.at == previous
-    assert "set back" in horizon.warnings[0]
-
-
-def test_a_horizon_without_a_zone_is_refused(shop):
-    with pytest.raises(ParameterError, match="no zone"):
-        fix_horizon(shop, previous=datetime(2026, 1, 1))
+def test_a_clock_that_was_set_back_ends_what_has_been_read_beyond_it(shop):
+    horizon = fix_horizon(shop)
+    assert horizon.reach(None) == horizon.reach(horizon.clock) == horizon.at
+    with pytest.raises(SourceError, match=r"source .*set back.*correct the clock.*--from .*Z --to .*Z`"):
+        horizon.reach(horizon.clock + timedelta(microseconds=1))
 
 
 def test_who_holds_it_for_long_is_named_with_the_age(shop, session, monkeypatch):
     writer = session()
-    assert fix_horizon(shop, previous=None).warnings == ()
+    assert fix_horizon(shop).warnings == ()
     monkeypatch.setattr(horizon_module, "_WARN_AFTER", timedelta(0))
-    (warning,) = fix_horizon(shop, previous=None).warnings
+    (warning,) = fix_horizon(shop).warnings
     assert f"process {writer.info.backend_pid} has a transaction open for 0:00:0" in warning
 
 
@@ -124,7 +108,7 @@ def test_a_callers_connection_is_used_as_it_is_and_does_not_hold_itself(shop, se
     with closing(psycopg2.connect(shop)) as own:
         own.cursor().execute("SELECT count(*) FROM pg_stat_activity")  # freezes what this transaction sees of others
         other = session()
-        assert fix_horizon(own, previous=None).held_by == (other.info.backend_pid,)
+        assert fix_horizon(own).held_by == (other.info.backend_pid,)
         assert own.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INTRANS
 
 
@@ -132,8 +116,8 @@ def test_rows_of_one_moment_fall_on_one_side(shop, ask):
     """Hundreds of rows with one stamp, and a horizon exactly there: all in the next window, none in this one."""
     ask("INSERT INTO sale SELECT FROM generate_series(1, 300)")
     (stamp,) = ask("SELECT DISTINCT updated_at FROM sale")[0]
-    assert fix_horizon(shop, previous=stamp).at > stamp
-    windows = [(stamp - timedelta(days=1), stamp), (stamp, fix_horizon(shop, previous=stamp).at)]
+    assert fix_horizon(shop).at > stamp
+    windows = [(stamp - timedelta(days=1), stamp), (stamp, fix_horizon(shop).at)]
     count = "SELECT count(*) FROM sale WHERE updated_at >= %s AND updated_at < %s"
     assert [ask(count, *window)[0][0] for window in windows] == [0, 300]
 
@@ -146,11 +130,11 @@ def test_a_user_who_cannot_see_others_is_told_what_to_grant(shop, ask, session):
     try:
         other = session()
         with pytest.raises(SourceError, match=f"GRANT pg_read_all_stats TO {name};"):
-            fix_horizon(poor, previous=None)
+            fix_horizon(poor)
         ask(f"GRANT pg_read_all_stats TO {name}")
-        assert fix_horizon(poor, previous=None).held_by == (other.info.backend_pid,)
+        assert fix_horizon(poor).held_by == (other.info.backend_pid,)
         ask(f"REVOKE pg_read_all_stats FROM {name}; GRANT pg_monitor TO {name}")
-        assert fix_horizon(poor, previous=None).held_by == (other.info.backend_pid,)
+        assert fix_horizon(poor).held_by == (other.info.backend_pid,)
     finally:
         ask(f"DROP ROLE {name}")
 
@@ -197,7 +181,7 @@ def windows_under_writers(url, ask, fix, rounds=25, rows_wanted=200):
 
 
 def test_windows_under_concurrent_writers_hold_every_row_once(shop, ask):
-    read, written = windows_under_writers(shop, ask, lambda previous: fix_horizon(shop, previous=previous).at)
+    read, written = windows_under_writers(shop, ask, lambda previous: max(fix_horizon(shop).at, previous))
     assert len(written) > 200
     assert read == written
 
@@ -228,15 +212,15 @@ def test_a_prepared_transaction_holds_the_horizon_where_it_is(own_server):
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(TABLE)
-        previous = fix_horizon(url, previous=None).at
+        previous = fix_horizon(url).at
         cursor.execute("BEGIN; INSERT INTO sale DEFAULT VALUES; PREPARE TRANSACTION 'transfer 7'")
-        held = fix_horizon(url, previous=previous)
-        assert (held.at, held.prepared) == (previous, ("transfer 7",))
+        held = fix_horizon(url)
+        assert (held.reach(previous), held.prepared) == (previous, ("transfer 7",))
         assert "transfer 7" in held.warnings[0]
         with pytest.raises(SourceError, match=r"transfer 7.*COMMIT PREPARED"):
-            fix_horizon(url, previous=None)
+            held.reach(None)
         cursor.execute("COMMIT PREPARED 'transfer 7'")
-        free = fix_horizon(url, previous=previous)
+        free = fix_horizon(url)
         cursor.execute("SELECT count(*) FROM sale WHERE updated_at >= %s AND updated_at < %s", [previous, free.at])
         assert cursor.fetchone() == (1,)
 
@@ -250,4 +234,4 @@ def test_a_replica_is_refused(own_server):
         running(own_server, own_server.data.parent / "log"),
         pytest.raises(SourceError, match=r"replica.*address of the primary"),
     ):
-        fix_horizon(own_server.url(), previous=None)
+        fix_horizon(own_server.url())

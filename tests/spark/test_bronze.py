@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
 
-from lakehouse.errors import SpecError
+from lakehouse.engine import app
+from lakehouse.engine.bronze import make_plan
+from lakehouse.engine.context import Options
+from lakehouse.engine.plan import plan_run
+from lakehouse.errors import SourceError, SpecError, StateError
+from lakehouse.source.horizon import fix_horizon
+from lakehouse.specs import Layer
 
 pytestmark = pytest.mark.postgres
 COLUMNS = ["order_id string key", "status string required", "amount decimal(12,2)", "updated_at timestamp required"]
@@ -93,6 +101,105 @@ def test_a_horizon_that_is_held_by_a_transaction_stops_no_run_and_loses_no_delet
     assert silver(house) == [("late", "new"), ("o2", "new"), ("o3", "new")]
 
 
+@pytest.mark.parametrize("zone", ["America/Sao_Paulo", "Asia/Tokyo"])
+def test_rows_stamped_by_a_wall_clock_come_as_soon_as_those_with_a_zone(shop, ask, zone):
+    """Inserts, an update and a delete of a source behind UTC, and of one before it."""
+    ask("ALTER TABLE shop.orders ALTER updated_at TYPE timestamp USING updated_at - interval '1 day'")
+    ask(f"ALTER TABLE shop.orders ALTER updated_at SET DEFAULT now() AT TIME ZONE '{zone}'")
+    house = shop(deletes="key-scan", timezone=zone)
+    run(house)
+    for number in (4, 5):
+        ask("INSERT INTO shop.orders VALUES (%s, 'new', 1)", f"o{number}")
+        (plan,) = plan_run(house.settings, house.catalog, [Layer.BRONZE], [], Options())
+        assert (plan.rows, run(house)["bronze.orders"].ledger.inserted) == (1, 1)
+    ask("UPDATE shop.orders SET status = 'paid', updated_at = DEFAULT WHERE order_id = 'o4'")
+    ask("DELETE FROM shop.orders WHERE order_id = 'o5'")
+    result = run(house)["bronze.orders"]
+    assert (result.ledger.inserted, result.ledger.deleted, result.note) == (1, 1, "")
+    assert silver(house) == [("o1", "new"), ("o2", "new"), ("o3", "new"), ("o4", "paid")]
+    (tombstone,) = [stamp for stamp, op in house.rows("bronze", "orders", "updated_at, _op") if op == "delete"]
+    assert tombstone == horizon(house).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    assert run(house, full_refresh=True)["bronze.orders"].ledger.inserted == 0
+
+
+def test_who_holds_the_horizon_is_named_by_every_run_and_plan_also_where_nothing_is_read(
+    shop, ask, database, monkeypatch
+):
+    house = shop()
+    run(house)
+    monkeypatch.setattr("lakehouse.source.horizon._WARN_AFTER", timedelta(0))
+    with closing(psycopg2.connect(database)) as late, late.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        told = f"process {late.info.backend_pid} has a transaction open for 0:00:"
+        ask("INSERT INTO shop.orders VALUES ('meanwhile', 'new', 1)")
+        (plan,) = plan_run(house.settings, house.catalog, [Layer.BRONZE], [], Options())
+        assert told in plan.note
+        for _ in range(2):
+            result = run(house)["bronze.orders"]
+            assert result.note.startswith(f"1 rows at or after the horizon wait; {told}")
+    assert result.status == "SKIPPED"
+    assert run(house)["bronze.orders"].note == ""
+
+
+def found_out(monkeypatch, **otherwise):
+    """Have runs find a horizon of the source that is otherwise than it is."""
+    monkeypatch.setattr(app, "fix_horizon", lambda source: replace(fix_horizon(source), **otherwise))
+
+
+def test_a_source_whose_clock_was_set_back_fails_the_run_until_it_has_caught_up(shop, ask, monkeypatch):
+    house = shop()
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    found_out(monkeypatch, at=ahead, clock=ahead)
+    run(house)
+    monkeypatch.undo()
+    ask("INSERT INTO shop.orders VALUES ('meanwhile', 'new', 1)")
+    before = house.versions()
+    for options in ({}, {"full_refresh": True}):
+        with pytest.raises(SourceError, match="set back"):
+            run(house, **options)
+    assert house.versions() == before
+    found_out(monkeypatch, at=ahead + timedelta(hours=1), clock=ahead + timedelta(hours=1))
+    run(house)
+    assert run(house, window_from=ahead - timedelta(hours=1))["bronze.orders"].ledger.inserted == 1
+
+
+def test_a_prepared_transaction_stops_a_first_load_and_lets_others_wait(shop, ask, monkeypatch):
+    house = shop()
+    found_out(monkeypatch, prepared=("transfer 7",), warnings=("transfer 7 is not ended",))
+    with pytest.raises(SourceError, match=r"transfer 7.*load for the first time"):
+        run(house)
+    monkeypatch.undo()
+    run(house)
+    at = horizon(house)
+    ask("INSERT INTO shop.orders VALUES ('meanwhile', 'new', 1)")
+    found_out(monkeypatch, prepared=("transfer 7",), warnings=("transfer 7 is not ended",))
+    result = run(house)["bronze.orders"]
+    assert (result.status, horizon(house)) == ("SKIPPED", at)
+    assert result.note.endswith("transfer 7 is not ended")
+    monkeypatch.undo()
+    assert run(house)["bronze.orders"].ledger.inserted == 1
+
+
+def test_a_window_that_another_attempt_has_written_into_meanwhile_adds_nothing_twice(shop, ask, monkeypatch):
+    """The second plan was made before the first one's commit, and reaches further."""
+    house, plans = shop(), []
+    run(house)
+    ask("INSERT INTO shop.orders VALUES ('late', 'new', 1)")
+
+    def overtaken(*asked):
+        plans.append(make_plan(*asked))
+        first, low = plans[0], plans[0].window.low
+        window = replace(plans[-1].window, low=low)
+        return replace(plans[-1], state=first.state, count=first.count, low=low, window=window)
+
+    monkeypatch.setattr("lakehouse.engine.bronze.make_plan", overtaken)
+    run(house)
+    with pytest.raises(StateError, match=r"planned at version 0, but the table stands at 1: another attempt"):
+        run(house)
+    assert plans[0].window.high < plans[1].window.high
+    assert len(bronze(house)) == 4
+
+
 def test_a_row_from_the_future_waits_and_drags_no_horizon(shop, ask):
     house = shop()
     ask("INSERT INTO shop.orders VALUES ('future', 'new', 1, '2999-01-01')")
@@ -117,6 +224,25 @@ def test_a_row_without_a_watermark_is_quarantined_once_and_makes_no_version_agai
     assert "updated_at_required" in reasons
     ask("UPDATE shop.orders SET status = 'changed' WHERE order_id = 'unstamped'")
     assert run(house)["bronze.orders"].ledger.inserted == 1
+
+
+def test_a_row_without_a_watermark_may_return_to_an_old_value(house, build, database, ask):
+    """Of two such rows with one key none is the newest: each comes once, and the lake does not swing between them."""
+    ask("CREATE SCHEMA shop")
+    ask("CREATE TABLE shop.orders (order_id text, status text, updated_at timestamptz)")
+    columns = ["order_id string key", "status string required", "updated_at timestamp"]
+    block = {"source": "shop.orders", "watermark": "updated_at", "latest_by": ["updated_at"]}
+    contract = build.contract(columns, on_null_watermark="include", **block)
+    contract["columns"][0]["transformLogic"] = "upper(order_id)"
+    lake = house({"silver.orders": contract}, database)
+    ask("INSERT INTO shop.orders VALUES ('one', 'new', NULL), ('two', 'x', NULL), ('two', 'y', NULL)")
+    run(lake)
+    for status in ("paid", "new", "paid"):
+        ask("UPDATE shop.orders SET status = %s WHERE order_id = 'one'", status)
+        assert run(lake)["bronze.orders"].ledger.inserted == 1
+        assert silver(lake)[0] == ("ONE", status)
+    ask("UPDATE shop.orders SET status = 'z' WHERE status = 'y'")
+    assert [run(lake)["bronze.orders"].ledger.inserted for _ in range(3)] == [1, 0, 0]
 
 
 def test_a_lag_reads_a_stretch_again_and_recognises_what_it_has(shop, ask):
@@ -175,6 +301,20 @@ def test_a_vanished_key_gets_one_tombstone_also_where_only_quarantine_held_it(sh
     ask("INSERT INTO shop.orders VALUES ('o2', 'back', 1)")
     run(house)
     assert ("o2", "back") in silver(house)
+
+
+def test_deletes_that_are_not_taken_are_counted_and_said_without_a_commit(shop, ask):
+    """Where Spark may not be asked for: a run that finds nothing new starts none."""
+    house = shop()
+    run(house)
+    ask("UPDATE shop.orders SET status = 'paid', updated_at = now() WHERE order_id = 'o1'")
+    assert run(house)["bronze.orders"].note == "", "a row that comes again is no row fewer"
+    before, house.spark = house.versions(), object()
+    ask("DELETE FROM shop.orders WHERE order_id <> 'o1'")
+    result = run(house)["bronze.orders"]
+    told = "the source has 2 rows fewer than Silver: deletes are not taken (deletes: none)"
+    assert (result.status, result.note) == ("SKIPPED", told)
+    assert house.versions() == before
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ customProperties:
   - property: lakehouse
     value: {block}
 """
-SILVER = "{{source: shop.{name}, watermark: updated_at, latest_by: [updated_at]}}"
+SILVER = "{{source: shop.{name}, watermark: updated_at, latest_by: [id]}}"
 
 
 @pytest.fixture

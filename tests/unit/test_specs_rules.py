@@ -30,7 +30,7 @@ schema:
 {quality}
 customProperties:
   - property: lakehouse
-    value: {{source: shop.things, watermark: updated_at, latest_by: [updated_at]{block}}}
+    value: {{source: shop.things, watermark: updated_at, latest_by: [thing_id]{block}}}
 """
 TEXT = "{name: x, logicalType: string, physicalType: string, %s}"
 NUMBER = "{name: x, logicalType: integer, physicalType: int, %s}"

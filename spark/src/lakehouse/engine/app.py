@@ -165,7 +165,10 @@ class Run:
     def _horizon(self) -> Horizon:
         """One horizon for all tables of a run: what a transaction wrote to several of them comes together."""
         with reading(self.settings.connection_url(self.catalog.pipeline.connection)) as connection:
-            return fix_horizon(connection, previous=None)
+            horizon = fix_horizon(connection)
+        for warning in horizon.warnings:
+            log.warning("the horizon is held", run=self.request.run_id, why=warning)
+        return horizon
 
     def _audited(self, table: Table, layer: Layer, work: Callable[[Table, Context], TableResult]) -> bool:
         request, name = self.request, f"{table.pipeline}.{layer}.{table.name}"

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 import pyarrow as pa
+from psycopg2 import extensions
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.result import Drift, Ledger, TableResult
 from lakehouse.changes.feed import NotReadable
 from lakehouse.engine import delta
-from lakehouse.engine.bronze_rows import not_yet_held, tombstones, with_operation, with_origin
+from lakehouse.engine.bronze_rows import key_sources, not_yet_held, tombstones, with_operation, with_origin
 from lakehouse.engine.bronze_small import write_small
 from lakehouse.engine.context import Context
-from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contract_columns, need_watermarks
+from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contract_columns, need_watermarks, spark_type
 from lakehouse.engine.failures import translated
 from lakehouse.engine.jdbc import page_ranges, read_rows, window_predicate
 from lakehouse.engine.window import Window, choose_window, horizon_of, micros
+from lakehouse.errors import StateError
 from lakehouse.lake import TableState, live_keys, missing_keys
 from lakehouse.log import get_logger
 from lakehouse.source.connect import reading
 from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
 from lakehouse.source.keys import bucket_counts, keys_among
-from lakehouse.source.window import WindowCount, count_window
+from lakehouse.source.stamps import stamp_of
+from lakehouse.source.window import WindowCount, count_rows, count_window
 from lakehouse.specs import Layer, Silver, Table
 
 log = get_logger(__name__)
@@ -33,22 +37,43 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run found before it reads: the window, what it holds, which keys are gone, how the source has changed."""
+    """What a run found before it reads: the window, what it holds, which keys are gone, how the source has changed.
+
+    `low` and `high` are the window's bounds as the watermark's column says them. `untaken`: rows that Silver holds and
+    the source no longer does, at least, where deletes are not taken.
+    """
 
     block: Silver
     uri: str
     application: str
     state: TableState | None
     window: Window
+    low: date | None
+    high: date
     count: WindowCount
     columns: Sequence[Column]
     drift: list[Drift]
     gone: Sequence[tuple[str, ...]]
+    untaken: int
 
     @property
     def unstamped(self) -> int:
         """Return how many rows without a watermark are to be looked at."""
         return self.count.without_watermark if self.block.on_null_watermark != "fail" else 0
+
+    def need_current(self, version: int) -> None:
+        """Raise StateError unless the table has the version (-1: none) that this was planned at.
+
+        An attempt that was fenced while it wrote may still have committed: what it brought is in this window too.
+        """
+        planned = -1 if self.state is None else self.state.version
+        if version != planned:
+            raise StateError(
+                f"the window was planned at version {planned}, but the table stands at {version}: "
+                "another attempt has written meanwhile.",
+                where=self.uri,
+                remedy="run again; nothing of this attempt is in the table.",
+            )
 
 
 def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) -> TableResult:
@@ -56,7 +81,9 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
     name = f"{table.pipeline}.{Layer.BRONZE}.{table.name}"
     with context.phase("plan"):
         plan = make_plan(table, block, context, horizon)
-    note = f"{plan.count.held} rows at or after the horizon wait" if plan.count.held else ""
+    note = "; ".join([*_remarks(plan), *horizon.warnings])
+    if plan.untaken:
+        log.warning("deletes at the source are not taken", table=name, rows=plan.untaken)
     result = TableResult(
         table=name, layer=Layer.BRONZE, status="SUCCESS", contract_version=table.version,
         window_from=plan.window.low, window_to=plan.window.high, drift=plan.drift, note=note,
@@ -82,28 +109,45 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
     )
 
 
+def _remarks(plan: Plan) -> list[str]:
+    waiting = [f"{plan.count.held} rows at or after the horizon wait"] if plan.count.held else []
+    told = f"the source has {plan.untaken} rows fewer than Silver: deletes are not taken (deletes: none)"
+    return [*waiting, *([told] if plan.untaken else [])]
+
+
 def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -> Plan:
     """Look at the source and at Bronze without reading rows or starting Spark."""
     uri, application = context.lake.bronze(table), f"bronze:{table.name}"
     bronze = context.lake.open(uri)
     state = context.state(uri, application)
     previous = horizon_of(state, uri)
-    window = choose_window(block, context.options, previous, horizon.at)
+    window = choose_window(block, context.options, previous, horizon.reach(previous))
     url = context.settings.connection_url(context.catalog.pipeline.connection)
     found = columns(url, *block.source.split("."))
     need_contract_columns(table, block, found)
     need_comparable_keys(table, block, found)
     drift = find_drift(table, block, found, bronze)
+    kind = next(spark_type(column.type) for column in found if column.name == block.watermark)
+    low = stamp_of(window.low, kind, block.timezone) if window.low else None
+    high = stamp_of(window.high, kind, block.timezone)
     with reading(url) as connection:
-        count = count_window(connection, block.source, block.watermark, window.low, window.high)
+        count = count_window(connection, block.source, block.watermark, low, high)
+        untaken = _untaken(table, block, context, connection) if state else 0
     need_watermarks(table, block, count)
-    gone = _gone(table, block, context, url, window) if block.deletes == "key-scan" and window.moves and state else []
+    gone = _gone(table, block, context, url, high) if block.deletes == "key-scan" and window.moves and state else []
     # A commit that moves no horizon is told apart by the run, not by the table.
     application = application if window.moves else f"{application}:{context.run_id}"
-    return Plan(block, uri, application, state, window, count, found, drift, gone)
+    return Plan(block, uri, application, state, window, low, high, count, found, drift, gone, untaken)
 
 
-def _gone(table: Table, block: Silver, context: Context, url: str, window: Window) -> list[tuple[str, ...]]:
+def _untaken(table: Table, block: Silver, context: Context, connection: extensions.connection) -> int:
+    """A stream's rows need not be at the source; what is new there, and not in Silver yet, hides as many deletes."""
+    if block.deletes != "none" or block.stream is not None:
+        return 0
+    return max(0, context.rows(context.lake.of(table)) - count_rows(connection, block.source))
+
+
+def _gone(table: Table, block: Silver, context: Context, url: str, high: date) -> list[tuple[str, ...]]:
     """Return the keys that Silver still holds although the source does not."""
     silver = context.lake.open(context.lake.of(table))
     if silver is None:
@@ -114,7 +158,7 @@ def _gone(table: Table, block: Silver, context: Context, url: str, window: Windo
     live = live_keys(keys, context.lake.open(context.lake.quarantine(table)), table.key)
     return missing_keys(
         live,
-        lambda: bucket_counts(url, schema, name, table.key, block.watermark, window.high),
+        lambda: bucket_counts(url, schema, name, table.key, block.watermark, high),
         lambda wanted: keys_among(url, schema, name, table.key, wanted),
     )
 
@@ -124,16 +168,19 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
     rows = _window_rows(plan, context).observe(seen, F.count(F.lit(1)).alias("rows"))
     if plan.state is not None and (plan.window.reread or plan.unstamped):
         bronze = delta.read(context.spark, plan.uri)
-        rows = not_yet_held(rows, bronze, plan.block.watermark, plan.window).persist()
+        key = key_sources(table)
+        rows = not_yet_held(rows, bronze, key, plan.block.watermark, plan.low, plan.high).persist()
         if not (rows.count() or plan.gone):
             read = int(seen.get["rows"])
             return Ledger(rows_in=read, duplicate=read)
     if plan.gone:
-        marks = tombstones(rows, table.key, plan.gone, plan.block.watermark, plan.window.high)
+        marks = tombstones(rows, table.key, plan.gone, plan.block.watermark, plan.high)
         rows = rows.unionByName(marks)
     source = f"{context.catalog.pipeline.connection}:{plan.block.source}"
     rows = with_origin(rows, context.run_id, context.started, source)
     commit = context.commit(plan.application, micros(plan.window.high), result)
+    now = context.lake.open(plan.uri)
+    plan.need_current(now.version() if now is not None else -1)
     if any(each.kind == "widened" for each in plan.drift):
         _allow_widening(context, plan.uri)
     with context.phase("write"):
@@ -150,8 +197,8 @@ def _allow_widening(context: Context, uri: str) -> None:
 
 def _window_rows(plan: Plan, context: Context) -> DataFrame:
     url = context.settings.connection_url(context.catalog.pipeline.connection)
-    block, count, window = plan.block, plan.count, plan.window
-    inside = window_predicate(block.watermark, window.low, window.high, without_watermark=bool(plan.unstamped))
+    block, count = plan.block, plan.count
+    inside = window_predicate(block.watermark, plan.low, plan.high, without_watermark=bool(plan.unstamped))
     parts = min(8, -(-count.rows // block.rows_per_partition))
     predicates = [f"{inside} AND {pages}" for pages in page_ranges(count.pages, parts)]
     rows = read_rows(context.spark, url, block.source, plan.columns, predicates, block.fetch_size)

@@ -55,6 +55,7 @@ def _snapshot(plan: Plan, context: Context) -> Snapshot:
     held = context.snapshot(plan.uri)
     if held is None:
         raise NotReadable("the table has features that only Spark reads")
+    plan.need_current(held.version)
     return held
 
 
@@ -67,7 +68,7 @@ def _schema(plan: Plan) -> pa.Schema:
 
 def _window_rows(plan: Plan, context: Context, held: Snapshot) -> pa.Table:
     url = context.settings.connection_url(context.catalog.pipeline.connection)
-    inside = window_predicate(plan.block.watermark, plan.window.low, plan.window.high, without_watermark=False)
+    inside = window_predicate(plan.block.watermark, plan.low, plan.high, without_watermark=False)
     schema, name = plan.block.source.split(".")
     select = f'SELECT {select_list(plan.columns)} FROM "{schema}"."{name}" WHERE {inside}'
     shape = pa.schema([held.schema.field(column.name) for column in plan.columns])
@@ -93,7 +94,7 @@ def _tombstones(shape: pa.Schema, key: Sequence[str], gone: Sequence[tuple[str, 
             texts = [parts[key.index(field.name)] for parts in gone]
             columns[field.name] = pa.array(texts, pa.string()).cast(field.type)
         elif field.name == plan.block.watermark:
-            columns[field.name] = _constant(plan.window.high, len(gone), field.type)
+            columns[field.name] = _constant(plan.high, len(gone), field.type)
         else:
             columns[field.name] = _constant(DELETE if field.name == "_op" else None, len(gone), field.type)
     return pa.table(columns, schema=shape)

@@ -14,7 +14,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.audit.result import TableResult
 from lakehouse.changes.feed import has_changes, is_redefined
-from lakehouse.changes.files import FILE, ROW, Snapshot, is_plain, snapshot
+from lakehouse.changes.files import FILE, ROW, Snapshot, is_plain, rows_of, snapshot
+from lakehouse.changes.log import active_files
 from lakehouse.changes.place import place_of
 from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
@@ -108,6 +109,12 @@ class Context:
         if version is not None and version != table.version():
             table.load_as_version(version)
         return snapshot(self.settings, table, uri)
+
+    def rows(self, uri: str) -> int:
+        """Return how many rows a table has, as its log says; 0 where there is none."""
+        table = self.lake.open(uri)
+        files = active_files(place_of(self.settings, uri), table.version()) if table is not None else []
+        return sum(rows_of(add) for add in files)
 
     def has_changes(self, uri: str, first: int, last: int) -> bool:
         """Return whether versions `first` to `last` of a table, both included, changed a row or the definition."""

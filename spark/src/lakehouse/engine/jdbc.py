@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date
 from functools import reduce
 from itertools import pairwise
 from urllib.parse import unquote, urlsplit
@@ -30,7 +30,7 @@ def _carried(column: Column) -> str:
     return name if sized else "text"
 
 
-def window_predicate(watermark: str, low: datetime | None, high: datetime, *, without_watermark: bool) -> str:
+def window_predicate(watermark: str, low: date | None, high: date, *, without_watermark: bool) -> str:
     """Return SQL for `[low, high)`, and the rows that have no watermark if they are wanted."""
     above = f"\"{watermark}\" >= '{low.isoformat()}' AND " if low else ""
     window = f"({above}\"{watermark}\" < '{high.isoformat()}')"

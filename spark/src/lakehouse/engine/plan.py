@@ -73,7 +73,7 @@ class Planner:
             rows = plan.count.rows + plan.unstamped
             drift = ", ".join(f"{each.column} {each.kind}" for each in plan.drift)
             window = f"from {plan.window.low:%Y-%m-%dT%H:%M:%SZ}" if plan.window.low else "all rows"
-            note = f"{window}; {drift}" if drift else window
+            note = "; ".join([window, *([drift] if drift else []), *self._fixed_horizon().warnings])
             self._bronze[table.name] = self._plan(Layer.BRONZE, table, rows + len(plan.gone), len(plan.gone), 0, note)
         return self._bronze[table.name]
 
@@ -135,7 +135,7 @@ class Planner:
     def _fixed_horizon(self) -> Horizon:
         if self._horizon is None:
             with reading(self.settings.connection_url(self.catalog.pipeline.connection)) as connection:
-                self._horizon = fix_horizon(connection, previous=None)
+                self._horizon = fix_horizon(connection)
         return self._horizon
 
     def _context(self) -> Context:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from psycopg2 import extensions
 
-from lakehouse.errors import ParameterError, SourceError
+from lakehouse.errors import SourceError
 from lakehouse.source.connect import place, reading_by
 
 # A row is stamped with now(), the arrival of its transaction's first statement; pg_stat_activity shows that transaction
@@ -34,25 +34,52 @@ class Horizon:
     """Rows stamped before `at` are all there to be read; `clock` is the source's time when this was found out.
 
     `oldest_open` is the start of the oldest transaction still open, `held_by` the process ids of those that began then.
-    `prepared` names transactions prepared for a two-phase commit: their start is unknown, so `at` is the previous one.
+    `prepared` names transactions prepared for a two-phase commit: their start is unknown, so nothing is read beyond
+    what has been. `where` is the source.
     """
 
     at: datetime
     clock: datetime
+    where: str
     oldest_open: datetime | None = None
     held_by: tuple[int, ...] = ()
     prepared: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def reach(self, previous: datetime | None) -> datetime:
+        """Return how far a table may be read that has been read up to `previous`.
 
-def fix_horizon(connection_or_url: extensions.connection | str, *, previous: datetime | None) -> Horizon:
-    """Return the horizon of the source, in its own clock; never before `previous`, exact to the microsecond.
+        Raises `SourceError` where the clock is behind `previous`, or where nobody can say how far a first load may go.
+        """
+        if previous is not None and previous > self.clock:
+            raise self._set_back(previous)
+        if not self.prepared:
+            return self.at
+        if previous is None:
+            raise SourceError(
+                f"transaction {self.prepared[0]!r} is prepared for a two-phase commit, and nobody can say when it "
+                "began.",
+                where=self.where,
+                remedy="COMMIT PREPARED or ROLLBACK PREPARED it, then load for the first time.",
+            )
+        return previous
+
+    def _set_back(self, previous: datetime) -> SourceError:
+        return SourceError(
+            f"the source's clock says {self.clock}, but rows up to {previous} have been read: it was set back, or "
+            "another server answers. Rows that are stamped until it has passed that moment would never be read.",
+            where=self.where,
+            remedy=f"correct the clock, or wait until it has passed {previous}; then read what was stamped meanwhile: "
+            f"`lakehouse run … --from {_moment(self.clock)} --to {_moment(previous)}`.",
+        )
+
+
+def fix_horizon(connection_or_url: extensions.connection | str) -> Horizon:
+    """Return the horizon of the source, in its own clock, exact to the microsecond.
 
     Read with a snapshot taken after this returns. A connection of the caller's must not be inside a transaction that
     the caller goes on to read with. Raises `SourceError` where open transactions cannot be seen.
     """
-    if previous is not None and previous.tzinfo is None:
-        raise ParameterError(f"the previous horizon {previous} has no zone.", allowed="an instant, such as one in UTC")
     with reading_by(connection_or_url) as connection, connection.cursor() as cursor:
         where = place(connection.dsn)
         clock = _clock(cursor, where)
@@ -62,11 +89,7 @@ def fix_horizon(connection_or_url: extensions.connection | str, *, previous: dat
         cursor.execute(_PREPARED)
         prepared = tuple(gid for (gid,) in cursor.fetchall())
     at = min(clock, oldest) if oldest else clock
-    if prepared:
-        at = _previous_for_prepared(previous, prepared, where)
-    if previous is not None:
-        at = max(at, previous)
-    return Horizon(at, clock, oldest, held_by, prepared, _warnings(at, clock, oldest, held_by, prepared))
+    return Horizon(at, clock, where, oldest, held_by, prepared, _warnings(clock, oldest, held_by, prepared))
 
 
 def _clock(cursor: extensions.cursor, where: str) -> datetime:
@@ -99,27 +122,19 @@ def _oldest_open(cursor: extensions.cursor, where: str) -> tuple[datetime | None
     return oldest, tuple(pid for pid, start, _ in others if start is not None and start == oldest)
 
 
-def _previous_for_prepared(previous: datetime | None, prepared: tuple[str, ...], where: str) -> datetime:
-    if previous is None:
-        raise SourceError(
-            f"transaction {prepared[0]!r} is prepared for a two-phase commit, and nobody can say when it began.",
-            where=where,
-            remedy="COMMIT PREPARED or ROLLBACK PREPARED it, then load for the first time.",
-        )
-    return previous
-
-
 def _warnings(
-    at: datetime, clock: datetime, oldest: datetime | None, held_by: tuple[int, ...], prepared: tuple[str, ...]
+    clock: datetime, oldest: datetime | None, held_by: tuple[int, ...], prepared: tuple[str, ...]
 ) -> tuple[str, ...]:
     found = []
     if prepared:
-        found.append(f"the horizon stays at {at}: prepared transactions {', '.join(prepared)} are not ended")
+        found.append(f"the horizon stays where it is: prepared transactions {', '.join(prepared)} are not ended")
     if oldest and clock - oldest > _WARN_AFTER:
         found.append(f"process {held_by[0]} has a transaction open for {_age(clock - oldest)}: newer rows wait for it")
-    if at > clock:
-        found.append(f"the source's clock {clock} is behind the previous horizon {at}: was it set back?")
     return tuple(found)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _age(age: timedelta) -> str:

@@ -7,7 +7,7 @@ A row whose key holds a NULL has no bucket.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import date
 from itertools import islice
 
 from psycopg2 import sql
@@ -18,7 +18,7 @@ _AT_ONCE = 100_000
 
 
 def bucket_counts(
-    url: str, schema: str, table: str, key: Sequence[str], watermark: str, horizon: datetime
+    url: str, schema: str, table: str, key: Sequence[str], watermark: str, horizon: date
 ) -> dict[str, int]:
     """Return the rows whose watermark lies before the horizon by bucket; empty buckets are left out."""
     query = sql.SQL(

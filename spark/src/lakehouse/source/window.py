@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
@@ -22,10 +22,22 @@ class WindowCount:
     pages: int
 
 
+def count_rows(connection: extensions.connection, table: str) -> int:
+    """Count all rows of a table, whatever their watermark. Errors are those of the connection."""
+    query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*table.split(".")))
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        (count,) = cursor.fetchone() or (0,)
+    return int(count)
+
+
 def count_window(
-    connection: extensions.connection, table: str, watermark: str, low: datetime | None, horizon: datetime
+    connection: extensions.connection, table: str, watermark: str, low: date | None, horizon: date
 ) -> WindowCount:
-    """Count what `[low, horizon)` holds; `low` None is the beginning of time. Errors are those of the connection."""
+    """Count what `[low, horizon)` holds, bounds as the column says them; `low` None is the beginning of time.
+
+    Errors are those of the connection.
+    """
     schema, name = table.split(".")
     column = sql.Identifier(watermark)
     relation = sql.Identifier(schema, name)

@@ -21,10 +21,7 @@ def lint_silver(table: Table, block: Silver) -> Iterator[Problem]:
                 columns_of_expression(column.expression)
             except SqlProblem as problem:
                 yield found(table, column.name, f"{column.name}: transformLogic {column.expression!r} {problem}.")
-    known = list(dict.fromkeys([*table.column_names, block.watermark]))
-    for name in block.latest_by:
-        if name not in known:
-            yield no_column(table, ":block.latest_by", "latest_by", name, known)
+    yield from _latest_by(table, block)
     if block.deletes == "key-scan" and block.latest_by[0] != block.watermark:
         told = (
             f"deletes: key-scan gives a tombstone no other time than {block.watermark}; latest_by must begin with it."
@@ -42,6 +39,17 @@ def lint_silver(table: Table, block: Silver) -> Iterator[Problem]:
                 )
     if (block.deletes == "soft") != (block.deleted_flag is not None):
         yield found(table, ":block.deletes", "deletes: soft and deleted_flag belong together.")
+
+
+def _latest_by(table: Table, block: Silver) -> Iterator[Problem]:
+    """Versions are told apart by what Silver stores of the source; a tombstone has nothing of other tables."""
+    taken_over = {name: reference.table for reference in block.references for name in reference.columns}
+    for name in block.latest_by:
+        if name not in table.column_names:
+            yield no_column(table, ":block.latest_by", "latest_by", name, table.column_names, "the contract")
+        elif name in taken_over:
+            told = f'latest_by is "{name}", taken over from {taken_over[name]}; it takes columns of the source alone.'
+            yield found(table, ":block.latest_by", told)
 
 
 def lint_stream(table: Table, block: Silver) -> Iterator[Problem]:
