@@ -137,6 +137,47 @@ def test_sql_that_multiplies_rows_is_stopped_before_readers_see_it(house, build)
     assert "gold/shop/total" not in other.versions()
 
 
+TWICE = "CROSS JOIN (SELECT 1 AS n UNION ALL SELECT 2 AS n) AS twice"
+
+
+@pytest.mark.parametrize("small", [0, 20000])
+def test_sql_that_multiplies_rows_is_stopped_where_the_contract_gets_a_column_too(house, build, small):
+    gold = total(build, "SELECT id, amount FROM thing")
+    lake = house({"silver.thing": thing(build), "gold.total": gold}, small_batch_rows=small)
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert"), ("b", 2, T[0], "upsert")])
+    lake.ok("silver", "gold", publish=True)
+    seen, before = published(lake), lake.versions()["gold/shop/total"]
+    wider, sql = total(build, f"SELECT t.id, t.amount, t.amount AS more FROM thing AS t {TWICE}")
+    wider["columns"].append(build.column_of("more int"))
+    lake.write("gold.total", (wider, sql), "1.1.0")
+    error = lake.run("silver", "gold", publish=True).failures["shop.gold.total"]
+    assert isinstance(error, GateFailed)
+    assert "shop.gold.total: the SQL makes several rows for one key (id): 2 for id=a." in str(error)
+    assert (published(lake), lake.versions()["gold/shop/total"]) == (seen, before)
+
+
+@pytest.mark.parametrize("small", [0, 20000])
+def test_a_second_row_of_a_key_is_refused_though_the_first_is_as_it_was(house, build, small):
+    gold = total(build, "SELECT id, amount FROM thing")
+    lake = house({"silver.thing": thing(build), "gold.total": gold}, small_batch_rows=small)
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    lake.ok("silver", "gold", publish=True)
+    seen, before = published(lake), lake.versions()["gold/shop/total"]
+    lake.write("gold.total", total(build, f"SELECT t.id, t.amount * n AS amount FROM thing AS t {TWICE}"), "1.1.0")
+    error = lake.run("silver", "gold", publish=True).failures["shop.gold.total"]
+    assert "several rows for one key (id): 2 for id=a" in str(error)
+    assert (published(lake), lake.versions()["gold/shop/total"]) == (seen, before)
+
+
+def test_rows_multiplied_by_the_first_run_of_all_make_no_table_by_either_road(house, build):
+    sql = f"SELECT t.id, t.amount FROM thing AS t {TWICE}"
+    lake = house({"silver.thing": thing(build), "gold.total": total(build, sql)}, small_batch_rows=0)
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    error = lake.run("silver", "gold").failures["shop.gold.total"]
+    assert "several rows for one key (id): 2 for id=a" in str(error)
+    assert "gold/shop/total" not in lake.versions()
+
+
 def test_a_run_whose_audit_is_away_touches_nothing(house, build):
     lake = house({"silver.thing": thing(build)})
     lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])

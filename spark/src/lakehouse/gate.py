@@ -33,7 +33,7 @@ class CheckResult:
 def checks_of(table: Table, *, published: bool) -> list[Check]:
     """Return the contract's checks; a Gold table that was never published is also checked for a unique key.
 
-    Later rows of it are held unique by the MERGE that writes them.
+    Every commit of it has refused a key with several rows; this is told of the first publication.
     """
     checks = list(table.checks)
     if table.layer is Layer.GOLD and not published:

@@ -23,7 +23,7 @@ from lakehouse.engine.failures import translated
 from lakehouse.engine.gold_rows import natural_key, shaped, unknown_member
 from lakehouse.engine.gold_small import Rebuild, compare
 from lakehouse.engine.lookups import resolve
-from lakehouse.engine.reconcile import apply
+from lakehouse.engine.reconcile import apply, need_unique
 from lakehouse.engine.scd2 import surrogate_key, versions
 from lakehouse.errors import SpecError
 from lakehouse.lake import TableState
@@ -235,18 +235,25 @@ def _run_large(work: Work, result: TableResult) -> TableResult:
 
 def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit: Commit) -> Ledger:
     """Write what differs; where nothing does, a commit without rows says that the inputs have been taken in."""
-    table, ledger = work.table, Ledger()
+    table, ledger, small = work.table, Ledger(), work.context.settings.small_batch_rows
     if desired is not None and held is None:
-        write = delta.append if work.state is None else delta.replace
-        write(shaped(desired, table), work.uri, commit)
-        _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number)
-        return Ledger(rows_in=inserted, inserted=inserted)
+        return _write_whole(work, desired, commit)
     if desired is not None and held is not None:
-        small = work.context.settings.small_batch_rows
         ledger = apply(shaped(desired, table), held, work.uri, table.key, commit, table.full_name, small)
     if work.before != work.now and not ledger.written:
         delta.append(work.held.limit(0), work.uri, commit)
     return ledger
+
+
+def _write_whole(work: Work, desired: DataFrame, commit: Commit) -> Ledger:
+    """Make the table, or put rows in the place of all that it holds, with the contract's columns."""
+    rows = shaped(desired, work.table).persist()
+    need_unique(rows, work.table.key, work.table.full_name)
+    write = delta.append if work.state is None else delta.replace
+    write(rows, work.uri, commit)
+    rows.unpersist()
+    _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number)
+    return Ledger(rows_in=inserted, inserted=inserted)
 
 
 def _scd2(work: Work, block: Scd2) -> tuple[DataFrame | None, DataFrame | None]:
