@@ -51,7 +51,8 @@ class Work:
     def whole(self) -> bool:
         """Whether the table is computed from all of its inputs.
 
-        The first time, by order, when its SQL or its columns changed, or those of an input, or rows that all depend on.
+        The first time, by order, when its SQL or its columns changed, or those of an input, or rows that all depend on;
+        and when an input was made anew.
         """
         if self.before is None or self.context.options.full_refresh or self.reshaped:
             return True
@@ -67,11 +68,16 @@ class Work:
     @cached_property
     def _inputs_redefined(self) -> bool:
         since = self.before.versions if self.before else {}
-        return any(
-            self.context.is_redefined(self.location(name), since[name] + 1, version)
-            for name, version in self.now.versions.items()
-            if name in since
-        )
+        return any(self._is_redefined(name) for name in self.now.versions if name in since)
+
+    def _is_redefined(self, name: str) -> bool:
+        """Whether an input has other columns than when it was taken in, or is another table than it was."""
+        taken = self.taken_in(name)
+        return taken is None or self.context.is_redefined(self.location(name), taken + 1, self.now.versions[name])
+
+    def taken_in(self, name: str) -> int | None:
+        """Return the version of an input that the table was made from; None where it has taken nothing of it in."""
+        return self.before.taken_in(name, self.now.ids[name], self.now.versions[name]) if self.before else None
 
     def location(self, name: str) -> str:
         """Return where an input lies; an SCD2 table reads the history of its Silver table."""
@@ -87,14 +93,11 @@ class Work:
 
     @cached_property
     def _changed(self) -> set[str]:
-        since = self.before.versions if self.before else {}
-        return {
-            name
-            for name, version in self.now.versions.items()
-            if self.before is None
-            or name not in since
-            or self.context.has_changes(self.location(name), since[name] + 1, version)
-        }
+        return {name for name in self.now.versions if self._has_changes(name)}
+
+    def _has_changes(self, name: str) -> bool:
+        taken = self.taken_in(name)
+        return taken is None or self.context.has_changes(self.location(name), taken + 1, self.now.versions[name])
 
     def changes(self, name: str) -> DataFrame:
         """Return the changed rows of an input since the table last took it in, before and after images alike."""
@@ -157,13 +160,13 @@ def find_work(table: Table, context: Context) -> Work | None:
     uri, settings = context.lake.of(table), context.settings
     state = context.state(uri, f"gold:{table.name}")
     before = read_inputs(settings, table, state.number) if state and state.number is not None else None
-    now: dict[str, int] = {}
-    work = Work(table, context, uri, state, before, Inputs(now, _definition(table, context)))
+    now = Inputs({}, _definition(table, context))
+    work = Work(table, context, uri, state, before, now)
     for name in table.inputs:
         found = context.lake.open(work.location(name))
         if found is None:
             return None
-        now[name] = found.version()
+        now.versions[name], now.ids[name] = found.version(), str(found.metadata().id)
     return work
 
 
