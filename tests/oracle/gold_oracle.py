@@ -2,8 +2,9 @@
 
 Written from the design and from what the contracts say in words, sharing nothing with the platform: not its SQL, not
 its code. A table is a DuckDB table `gold.<name>` made from `gold/<name>.sql`. Of an SCD2 dimension it holds the current
-members; of a fact, in place of each surrogate key, `known_<natural key>`: the member that key has to lead to, NULL for
-the unknown.
+members, and `<name>_versions` all versions; of a fact, in place of each surrogate key, `known_<natural key>`: the
+member that key has to lead to, NULL for the unknown, and `known_<natural key>_since`, the beginning of its version.
+When a key went is between two looks at the source: its last version ends at `GONE`. A key that returns is not told.
 
     con = oracle.connect()
     oracle.take(con, url)                     # the source as it is now: the load
@@ -89,6 +90,9 @@ RULES = {
 # Rows that break one of these are missing from Gold, the other rules warn; a caller may say otherwise: `errors=RULES`.
 ERRORS = frozenset(RULES) - {"order_items.product_exists", "order_items.seller_exists"}
 
+# The end of a version whose key is gone.
+GONE = "TIMESTAMPTZ '9999-01-01 00:00:00+00'"
+
 # What the design leaves open, a DuckDB macro each; a caller may replace one before `take`.
 CONVENTIONS = {
     "city(name)": (
@@ -101,6 +105,10 @@ CONVENTIONS = {
     "days(first, last)": "CAST(last AS DATE) - CAST(first AS DATE)",
     "sold(status)": "status NOT IN ('canceled', 'unavailable')",
     "written(words)": "coalesce(trim(words), '') <> ''",
+    "since(first, changed_at)": "CASE WHEN first THEN TIMESTAMPTZ '1900-01-01 00:00:00+00' ELSE changed_at END",
+    "until(next, gone)": f"CASE WHEN next IS NULL AND gone THEN {GONE} ELSE next END",
+    # NULL is a value of its own.
+    "said(a, b, c)": "concat_ws('|', coalesce(a::VARCHAR, '∅'), coalesce(b::VARCHAR, '∅'), coalesce(c::VARCHAR, '∅'))",
     # Cells of a tenth of a degree.
     "cell(degrees)": "floor(degrees * 10)",
     "segment(r, f, m)": (
@@ -116,6 +124,9 @@ GOLD = {
     "dim_products": ("product_id",),
     "dim_sellers": ("seller_id",),
     "dim_location": ("zip_code_prefix",),
+    "dim_customers_versions": ("customer_unique_id", "valid_from"),
+    "dim_products_versions": ("product_id", "valid_from"),
+    "dim_sellers_versions": ("seller_id", "valid_from"),
     "fact_sales": ("order_id", "order_item_id"),
     "fact_orders": ("order_id",),
     "fact_payments": ("order_id", "payment_sequential"),
@@ -126,6 +137,17 @@ GOLD = {
     "feature_product_performance": ("product_id",),
     "feature_seller_reliability": ("seller_id",),
 }
+
+# Fact → when what it tells of happened: the version of a member that it refers to is that of this moment.
+MOMENTS = {
+    "fact_sales": "order_purchase_timestamp",
+    "fact_orders": "order_purchase_timestamp",
+    "fact_payments": "order_purchase_timestamp",
+    "fact_reviews": "review_creation_date",
+}
+
+# SCD2 dimension → its natural key.
+VERSIONED = {"dim_customers": "customer_unique_id", "dim_products": "product_id", "dim_sellers": "seller_id"}
 
 _HOLIDAYS = sorted(holidays.country_holidays("BR", years=range(2016, 2021)))
 _COLUMNS = """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
@@ -217,6 +239,19 @@ def build_gold(con: duckdb.DuckDBPyConnection) -> None:
     """Make every table of `GOLD` anew from Silver."""
     for table in GOLD:
         con.execute(f"CREATE OR REPLACE TABLE gold.{table} AS {(HERE / 'gold' / f'{table}.sql').read_text()}")
+        for dimension, natural in VERSIONED.items() if table in MOMENTS else ():
+            if f"known_{natural}" in _types(con, f"gold.{table}"):
+                _refer(con, table, dimension, natural)
+
+
+def _refer(con: duckdb.DuckDBPyConnection, fact: str, dimension: str, natural: str) -> None:
+    """Add the beginning of the version that was valid at each fact's moment."""
+    at = f"f.{MOMENTS[fact]}"
+    con.execute(
+        f"CREATE OR REPLACE TABLE gold.{fact} AS SELECT f.*, v.valid_from AS known_{natural}_since "
+        f"FROM gold.{fact} AS f LEFT JOIN gold.{dimension}_versions AS v ON v.{natural} = f.known_{natural} "
+        f"AND {at} >= v.valid_from AND ({at} < v.valid_to OR v.valid_to IS NULL)"
+    )
 
 
 def difference(

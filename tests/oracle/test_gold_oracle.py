@@ -220,6 +220,30 @@ def test_a_customer_gone_stays_in_the_dimension(oracle: ModuleType) -> None:
     assert fetch(con, "SELECT known_customer_unique_id FROM gold.fact_orders") == [(None,)]
 
 
+def test_versions_and_the_one_that_a_fact_refers_to(oracle: ModuleType) -> None:
+    con, rows = oracle.connect(), shop()
+    moved, back, edited = "2018-01-01 12:00:00+00", "2018-06-01 00:00:00+00", "2018-07-01 00:00:00+00"
+    early = "2017-01-01 00:00:00+00"
+    rows["customers"] = [("c1", "u1", "01001", "a", "SP", early), ("c0", "u1", "01002", "a", "SP", early)]
+    rows["products"] = [("p1", "perfumaria", 1, 1, 1, 100, 1, 1, 1, early), ("p2", None, 1, 1, 1, 9, 1, 1, 1, early)]
+    give(oracle, con, rows)
+    rows["customers"] = [("c1", "u1", "02002", "a", "SP", moved), rows["customers"][1]]
+    rows["products"] = [("p1", "perfumaria", 1, 1, 1, 200, 1, 1, 1, back)]
+    give(oracle, con, rows)
+    rows["customers"] = [("c1", "u1", "02002", "A", "sp", back), rows["customers"][1]]
+    rows["products"] = [("p1", "perfumaria", 7, 7, 7, 200, 1, 1, 1, edited)]
+    give(oracle, con, rows)
+    oracle.build_gold(con)
+    interval = "valid_from::VARCHAR, valid_to::VARCHAR"
+    past, gone = "1900-01-01 00:00:00+00", "9999-01-01 00:00:00+00"
+    query = "SELECT split_part(said, '|', 1), {} FROM gold.dim_customers_versions ORDER BY valid_from"
+    assert fetch(con, query.format(interval)) == [("01001", past, moved), ("02002", moved, None)]
+    query = "SELECT product_id, {} FROM gold.dim_products_versions ORDER BY ALL"
+    assert fetch(con, query.format(interval)) == [("p1", past, back), ("p1", back, None), ("p2", past, gone)]
+    query = "SELECT DISTINCT known_customer_unique_id_since::VARCHAR, known_product_id_since::VARCHAR FROM {}"
+    assert fetch(con, query.format("gold.fact_sales")) == [(moved, past)]
+
+
 def test_difference_names_the_cell_the_row_and_the_double(oracle: ModuleType) -> None:
     con = oracle.connect()
     give(oracle, con, shop())

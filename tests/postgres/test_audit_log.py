@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from lakehouse.audit.alerts import Alert, store_alert
 from lakehouse.audit.log import Audit
-from lakehouse.audit.result import Drift, Ledger, RuleResult, TableResult
+from lakehouse.audit.result import CheckResult, Drift, Ledger, RuleResult, TableResult
 from lakehouse.errors import AuditUnavailable, LedgerUnbalanced, ParameterError, StateError
 from lakehouse.log import secrets_of
 from lakehouse.publish.manifest import Manifest
@@ -392,6 +392,7 @@ def test_a_run_is_shown_with_all_its_parts(begun):
         "attempts": 1,
         "tables": 1,
         "rules_failed": 1,
+        "checks_failed": 0,
         "drift": 1,
         "publications": 1,
         "sends": 0,
@@ -400,6 +401,30 @@ def test_a_run_is_shown_with_all_its_parts(begun):
     }
     assert shown["tables"][0]["window_to"] == WINDOW[1]
     assert shown["rules_failed"][0]["rule"] == "price_not_negative"
+
+
+def test_what_checks_of_whole_tables_found_stands_beside_the_tables_newest_row(begun, ask):
+    begun.table_finished("r1", 1, result())
+    for attempt in (2, 3):
+        begun.start_run("r1", "olist", attempt, "cli")
+    begun.table_finished("r1", 2, result(status="SKIPPED", rules=[]))
+    fresh, filled = (
+        CheckResult(ORDERS, 9, "fresh", "warning", 30.5, False),
+        CheckResult(ORDERS, 9, "n", "error", 3, True),
+    )
+    elsewhere = CheckResult("olist.silver.elsewhere", 1, "n", "error", 0, False)
+    for _ in range(2):
+        begun.checks_found("r1", [fresh, filled, elsewhere])
+    found = "SELECT attempt, layer, rule, severity, passed, failed, value FROM audit.quality_results {} ORDER BY rule"
+    assert ask(found.format("WHERE value IS NOT NULL")) == [
+        (2, "silver", "fresh", "warning", 0, 1, 30.5),
+        (2, "silver", "n", "error", 1, 0, 3.0),
+    ]
+    shown = begun.show("r1")
+    assert [(row["check"], row["severity"], row["value"]) for row in shown["checks_failed"]] == [
+        ("fresh", "warning", 30.5)
+    ]
+    assert [row["rule"] for row in shown["rules_failed"]] == ["price_not_negative"]
 
 
 def test_an_unknown_run_gets_the_nearest_name(audit):

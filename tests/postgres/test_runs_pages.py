@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from lakehouse.audit.log import Audit
-from lakehouse.audit.result import Drift, Ledger, RuleResult, TableResult
+from lakehouse.audit.result import CheckResult, Drift, Ledger, RuleResult, TableResult
 from lakehouse.errors import SettingsError
 from lakehouse.publish.store import publish, roll_back
 from lakehouse.serving import reader
@@ -111,6 +111,8 @@ def good(audit: Audit, settings: Settings) -> Audit:
     audit.begin_part("olist-r1", "olist", "airflow", {"tables": [], "full_refresh": True}, LINK)
     audit.table_finished("olist-r1", 1, TableResult("olist.bronze.orders", "bronze", "SKIPPED", note="nothing new"))
     audit.table_finished("olist-r1", 1, orders())
+    late = CheckResult("olist.silver.orders", 3, "hours_since_the_newest", "warning", 30.5, False)
+    audit.checks_found("olist-r1", [late, CheckResult("olist.silver.orders", 3, "some_rows", "error", 9, True)])
     audit.publication(publish(settings, "olist", "olist-r1", {"olist.silver.orders": 3}))
     audit.finish_run("olist-r1", 1, "SUCCESS")
     return audit
@@ -148,6 +150,8 @@ def test_a_run_shows_its_ledger_rules_drift_and_versions(client, good):
     assert table == ["orders", "success", *figures, "3", "3.5 s"]
     assert ["olist.silver.orders", "delivered_has_a_date", NONE, "error", "12", "5,031", "0.24 %"] in rows(answer)
     assert "status_known" not in answer.text
+    assert ["olist.silver.orders", "hours_since_the_newest", "warning", "30.5"] in rows(answer)
+    assert "some_rows" not in answer.text
     assert ["olist.silver.orders", "loyalty_tier", "added", NONE, "text", "evolve"] in rows(answer)
     window = f"the beginning {NONE} 2018-09-03 09:06:57"
     assert ["olist.silver.orders", "1.4.0", window, "olist.bronze.orders 7", "3", NONE] in rows(answer)

@@ -69,6 +69,18 @@ def test_above_the_limit_the_run_stops_with_the_rejects_kept_and_all_else_as_it_
     assert published(lake) != seen
 
 
+@pytest.fixture
+def ask_audit(audit_url):
+    """Runs one query on the audit database and returns its rows."""
+
+    def run(query, *parameters):
+        with closing(psycopg2.connect(audit_url)) as connection, connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            return cursor.fetchall()
+
+    return run
+
+
 def test_the_limit_that_was_passed_is_told_in_the_audit(house, build, audit_url):
     lake = house({"silver.thing": thing(build, quarantine_limit="0%")})
     lake.bring("thing", SCHEMA, [("a", -1, T[0], "upsert")])
@@ -135,6 +147,82 @@ def test_sql_that_multiplies_rows_is_stopped_before_readers_see_it(house, build)
     assert "several rows for one key (id)" in str(error)
     assert published(other) is None
     assert "gold/shop/total" not in other.versions()
+
+
+TWICE = "CROSS JOIN (SELECT 1 AS n UNION ALL SELECT 2 AS n) AS twice"
+
+
+@pytest.mark.parametrize("small", [0, 20000])
+def test_sql_that_multiplies_rows_is_stopped_where_the_contract_gets_a_column_too(house, build, small):
+    gold = total(build, "SELECT id, amount FROM thing")
+    lake = house({"silver.thing": thing(build), "gold.total": gold}, small_batch_rows=small)
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert"), ("b", 2, T[0], "upsert")])
+    lake.ok("silver", "gold", publish=True)
+    seen, before = published(lake), lake.versions()["gold/shop/total"]
+    wider, sql = total(build, f"SELECT t.id, t.amount, t.amount AS more FROM thing AS t {TWICE}")
+    wider["columns"].append(build.column_of("more int"))
+    lake.write("gold.total", (wider, sql), "1.1.0")
+    error = lake.run("silver", "gold", publish=True).failures["shop.gold.total"]
+    assert isinstance(error, GateFailed)
+    assert "shop.gold.total: the SQL makes several rows for one key (id): 2 for id=a." in str(error)
+    assert (published(lake), lake.versions()["gold/shop/total"]) == (seen, before)
+
+
+@pytest.mark.parametrize("small", [0, 20000])
+def test_a_second_row_of_a_key_is_refused_though_the_first_is_as_it_was(house, build, small):
+    gold = total(build, "SELECT id, amount FROM thing")
+    lake = house({"silver.thing": thing(build), "gold.total": gold}, small_batch_rows=small)
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    lake.ok("silver", "gold", publish=True)
+    seen, before = published(lake), lake.versions()["gold/shop/total"]
+    lake.write("gold.total", total(build, f"SELECT t.id, t.amount * n AS amount FROM thing AS t {TWICE}"), "1.1.0")
+    error = lake.run("silver", "gold", publish=True).failures["shop.gold.total"]
+    assert "several rows for one key (id): 2 for id=a" in str(error)
+    assert (published(lake), lake.versions()["gold/shop/total"]) == (seen, before)
+
+
+def test_rows_multiplied_by_the_first_run_of_all_make_no_table_by_either_road(house, build):
+    sql = f"SELECT t.id, t.amount FROM thing AS t {TWICE}"
+    lake = house({"silver.thing": thing(build), "gold.total": total(build, sql)}, small_batch_rows=0)
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    error = lake.run("silver", "gold").failures["shop.gold.total"]
+    assert "several rows for one key (id): 2 for id=a" in str(error)
+    assert "gold/shop/total" not in lake.versions()
+
+
+def test_a_run_of_one_table_does_not_publish_what_a_failed_run_has_left(house, build):
+    gold = total(build, "SELECT id, amount FROM thing")
+    other = build.contract(COLUMNS, source="shop.other", watermark="at", latest_by=["at"], quarantine_limit="0%")
+    other["quality"] = [build.rule("not_negative", "amount >= 0")]
+    lake = house({"silver.thing": thing(build), "silver.other": other, "gold.total": gold})
+    for table in ("thing", "other"):
+        lake.bring(table, SCHEMA, [("a", 1, T[0], "upsert")])
+    lake.ok("silver", "gold", publish=True)
+    _, before = published(lake)
+    lake.bring("thing", SCHEMA, [("a", 2, T[1], "upsert")])
+    lake.bring("other", SCHEMA, [("a", -1, T[1], "upsert")])
+    assert set(lake.run("silver", "gold", publish=True).failures) == {"shop.silver.other"}
+    assert lake.versions()["silver/shop/thing"] == before["shop.silver.thing"] + 1
+    lake.ok("silver", "gold", tables=["total"], publish=True)
+    _, after = published(lake)
+    assert after == before | {"shop.gold.total": before["shop.gold.total"] + 1}
+
+
+def test_a_check_that_only_warns_is_told_in_the_audit_and_the_log(house, build, ask_audit, capsys):
+    said = thing(build)
+    said["quality"].append(
+        {"name": "many", "type": "library", "metric": "rowCount", "mustBeGreaterThan": 5, "severity": "warning"}
+    )
+    lake = house({"silver.thing": said})
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    outcome = lake.run("silver", publish=True)
+    assert outcome.manifest.tables == {"shop.silver.thing": 0}
+    assert ask_audit(
+        "SELECT table_name, rule, severity, passed, failed, value FROM audit.quality_results"
+        " WHERE run_id = %s AND value IS NOT NULL",
+        outcome.run_id,
+    ) == [("shop.silver.thing", "many", "warning", 0, 1, 1.0)]
+    assert "check failed" in capsys.readouterr().out
 
 
 def test_a_run_whose_audit_is_away_touches_nothing(house, build):

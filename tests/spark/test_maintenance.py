@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import uuid
 from contextlib import closing
@@ -109,6 +110,14 @@ def test_kept_publications_stay_readable_and_all_else_goes(shop):
     assert min(int(path.name[:20]) for path in log.glob("*.json")) == published[5]["shop.silver.thing"] + 1
     publish(shop, range(8, 9))
     assert dict(shop.rows("gold", "total", "id, n")) == expected(8)
+
+
+def test_a_table_made_anew_has_not_the_versions_that_were_published_of_the_one_before(shop):
+    publish(shop, range(1, 4))
+    shutil.rmtree(shop.lake.uri("silver", "thing"))
+    publish(shop, range(4, 5))
+    assert care(shop)["shop.silver.thing"].error is None
+    assert dict(shop.rows("silver", "thing", "id, n")) == expected(4)
 
 
 def test_a_run_after_it_finds_nothing_new_and_the_next_changes_come_through(shop):

@@ -115,5 +115,6 @@ def test_differences_make_one_table_the_other(desired, held):
 
 
 def test_a_key_on_several_rows_is_counted():
-    assert repeated_keys(pa.table({"a": [1, 1, 2], "b": ["x", "x", "x"]}), ["a", "b"]) == 1
-    assert repeated_keys(pa.table({"a": [1, 1], "b": ["x", "y"]}), ["a", "b"]) == 0
+    twice = repeated_keys(pa.table({"a": [1, 1, 2], "b": ["x", "x", "x"]}), ["a", "b"])
+    assert twice.to_pylist() == [{"a": 1, "b": "x", "n": 2}]
+    assert repeated_keys(pa.table({"a": [1, 1], "b": ["x", "y"]}), ["a", "b"]).num_rows == 0

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from deltalake.exceptions import DeltaError
 
-from lakehouse.errors import GateFailed, LeaseLost
-from lakehouse.publication import make_public, pass_gate
+from lakehouse.errors import GateFailed, LeaseLost, StateError, StoreUnavailable
+from lakehouse.lake.tables import reading
+from lakehouse.publication import covered_tables, make_public, published_tables
+from lakehouse.publication import pass_gate as pass_gate_of
+from lakehouse.publish.store import roll_back
 from lakehouse.settings import Settings
-from lakehouse.specs import Catalog, load_catalog
+from lakehouse.specs import Catalog, Layer, load_catalog
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = "silver/product_category_name_translation.odcs.yaml"
@@ -24,6 +30,10 @@ class Audit:
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
+        self.checks: list[tuple[str, str, bool]] = []
+
+    def checks_found(self, run_id, checks) -> None:
+        self.checks += [(each.check, each.severity, each.passed) for each in checks]
 
     def publication(self, manifest) -> None:
         self.numbers.append(manifest.number)
@@ -43,6 +53,16 @@ def shop(tmp_path: Path) -> Catalog:
 
 
 @pytest.fixture
+def two(shop: Catalog) -> Catalog:
+    """The same with a second table of that shape, `words`."""
+    text = (shop.folder / CONTRACT).read_text().replace("product_category_name_translation", "words")
+    (shop.folder / "silver" / "words.odcs.yaml").write_text(text)
+    catalog = load_catalog(shop.folder)
+    catalog.need_sound()
+    return catalog
+
+
+@pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(_env_file=None, home=ROOT, state=tmp_path / "run")
 
@@ -52,7 +72,7 @@ def audit() -> Audit:
     return Audit()
 
 
-def write(settings: Settings, names: list[str]) -> None:
+def write(settings: Settings, names: list[str], table: str = NAME.rpartition(".")[2]) -> None:
     """Make these categories the table's content, in one new version."""
     moment = datetime(2018, 1, 1, tzinfo=UTC)
     rows = pa.table(
@@ -62,13 +82,17 @@ def write(settings: Settings, names: list[str]) -> None:
             "updated_at": pa.array([moment] * len(names), pa.timestamp("us", "UTC")),
         }
     )
-    uri = settings.table_uri("silver", "shop", "product_category_name_translation")
+    uri = settings.table_uri("silver", "shop", table)
     Path(uri).mkdir(parents=True, exist_ok=True)
     write_deltalake(uri, rows, mode="overwrite")
 
 
+def pass_gate(settings, shop):
+    return pass_gate_of(settings, shop, Audit(), "r1", published_tables(shop))
+
+
 def publish(settings, shop, audit, judged, guard=lambda: None):
-    return make_public(settings, shop, audit, "r1", judged, guard)
+    return make_public(settings, shop, audit, "r1", published_tables(shop), judged, guard)
 
 
 def manifests(settings: Settings) -> list[str]:
@@ -123,3 +147,65 @@ def test_an_attempt_that_lost_its_lease_publishes_nothing(settings, shop, audit)
         publish(settings, shop, audit, pass_gate(settings, shop).versions, lost)
     assert manifests(settings) == []
     assert audit.numbers == []
+
+
+def publish_run(settings, catalog, audit, *names):
+    """Judge and publish as a run of these tables does; return what readers see."""
+    tables = covered_tables(catalog, list(Layer), names)
+    judged = pass_gate_of(settings, catalog, audit, "r1", tables)
+    return make_public(settings, catalog, audit, "r1", tables, judged.versions, lambda: None).manifest.tables
+
+
+def test_a_run_of_some_tables_publishes_those_and_leaves_the_others_as_they_are_published(settings, two, audit):
+    write(settings, ["toys"])
+    write(settings, ["toys"], "words")
+    assert publish_run(settings, two, audit) == {NAME: 0, "shop.silver.words": 0}
+    write(settings, ["left by a failed run"])
+    write(settings, ["games"], "words")
+    assert publish_run(settings, two, audit, "words") == {NAME: 0, "shop.silver.words": 1}
+    roll_back(settings, "shop", 1, "by hand")
+    write(settings, ["more"], "words")
+    assert publish_run(settings, two, audit, "silver.words") == {NAME: 0, "shop.silver.words": 2}
+    assert publish_run(settings, two, audit) == {NAME: 1, "shop.silver.words": 2}
+
+
+def test_what_a_run_does_not_cover_does_not_hold_it_up_and_is_not_published_for_the_first_time(settings, two, audit):
+    write(settings, [])
+    write(settings, ["toys"], "words")
+    assert publish_run(settings, two, audit, "words") == {"shop.silver.words": 0}
+    with pytest.raises(GateFailed, match=f"{NAME}: some_rows is 0"):
+        publish_run(settings, two, audit)
+
+
+def test_what_checks_found_is_told_though_one_of_them_stops_the_run(settings, shop, audit):
+    write(settings, [])
+    with pytest.raises(GateFailed):
+        publish_run(settings, shop, audit)
+    assert audit.checks == [("some_rows", "error", False)]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"no Parquet")])
+def test_a_data_file_that_cannot_be_read_is_said_with_its_table_and_a_remedy(settings, shop, audit, damage):
+    write(settings, ["toys"])
+    folder = Path(settings.table_uri("silver", "shop", NAME.rpartition(".")[2]))
+    log = folder / "_delta_log" / "00000000000000000000.json"
+    log.write_text(re.sub(r'"stats":"(?:[^"\\]|\\.)*"', '"stats":null', log.read_text()))
+    (file,) = folder.glob("*.parquet")
+    damage(file)
+    with pytest.raises(StateError, match=r"a file .*restore"):
+        publish_run(settings, shop, audit)
+
+
+def test_what_the_store_says_heals_and_what_the_log_lacks_does_not(tmp_path):
+    with pytest.raises(StoreUnavailable) as away, reading("s3://silver/t"):
+        raise DeltaError("Generic S3 error: error sending request for url (http://127.0.0.1:1/t)")
+    assert away.value.exit_code == 75
+    with pytest.raises(StateError, match="gone"), reading("s3://silver/t"):
+        raise duckdb.InvalidInputException("Object at location t/a.parquet not found: Generic S3 error: 404")
+    with pytest.raises(StateError, match="log cannot be read"), reading("s3://silver/t"):
+        raise DeltaError("Expected contiguous commit files, but found gap")
+
+
+def test_a_run_covers_the_tables_of_its_layers(two):
+    assert [table.name for table in covered_tables(two, [Layer.SILVER], [])] == [NAME.rpartition(".")[2], "words"]
+    assert covered_tables(two, [Layer.BRONZE, Layer.GOLD], []) == []

@@ -5,6 +5,6 @@ SELECT results.table_name, results.rule, results.column_name, results.severity,
        max(logs.ended_at) AS last_seen
 FROM audit.quality_results AS results
 JOIN audit.run_logs AS logs USING (run_id, attempt, layer, table_name)
-WHERE results.failed > 0 AND logs.started_at > now() - interval '7 days'
+WHERE results.failed > 0 AND results.value IS NULL AND logs.started_at > now() - interval '7 days'
 GROUP BY results.table_name, results.rule, results.column_name, results.severity
 ORDER BY failed DESC;

@@ -155,6 +155,12 @@ class WebhookRefused(LakehouseError):
     """Discord does not know the webhook, or what is at its address is none."""
 
 
+class Unforeseen(LakehouseError):
+    """An error of no kind that this program knows: trying again may help, and the trace is kept."""
+
+    heals = True
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the nearest known word, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1)

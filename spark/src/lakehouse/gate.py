@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import duckdb
 import sqlglot
 from deltalake import DeltaTable
 from sqlglot import exp
 
+from lakehouse.audit.result import CheckResult
 from lakehouse.errors import GateFailed
 from lakehouse.lake import Lake
+from lakehouse.lake.tables import reading
 from lakehouse.publish.manifest import Manifest
 from lakehouse.specs import Check, Layer, Table
 
 _UNIQUE_KEY = "key_unique"
 
 
-@dataclass(frozen=True)
-class CheckResult:
-    """What one check found on one version of a table."""
-
-    table: str
-    version: int
-    check: str
-    severity: str
-    value: float
-    passed: bool
-
-
 def checks_of(table: Table, *, published: bool) -> list[Check]:
     """Return the contract's checks; a Gold table that was never published is also checked for a unique key.
 
-    Later rows of it are held unique by the MERGE that writes them.
+    Every commit of it has refused a key with several rows; this is told of the first publication.
     """
     checks = list(table.checks)
     if table.layer is Layer.GOLD and not published:
@@ -69,7 +58,8 @@ def judge_tables(lake: Lake, tables: Iterable[Table], current: Manifest | None) 
         published = current.tables.get(table.full_name) if current else None
         if delta is None or delta.version() == published:
             continue
-        results += run_checks(table, delta, checks_of(table, published=published is not None))
+        with reading(lake.of(table)):
+            results += run_checks(table, delta, checks_of(table, published=published is not None))
     return results
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from lakehouse.audit.log import Audit
-from lakehouse.gate import CheckResult, judge_tables, need_passed
+from lakehouse.audit.result import CheckResult
+from lakehouse.gate import judge_tables, need_passed
 from lakehouse.lake import Lake
+from lakehouse.log import get_logger
 from lakehouse.publish.manifest import Manifest
 from lakehouse.publish.store import current, publish
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Layer, Table
 
+log = get_logger(__name__)
+
 
 @dataclass(frozen=True)
 class Judged:
-    """What passed the gate: the Delta version of every table that exists, and what each check found."""
+    """What passed the gate: the Delta version of every table that was looked at, and what each check found."""
 
     versions: dict[str, int]
     checks: list[CheckResult]
@@ -40,12 +44,28 @@ def published_tables(catalog: Catalog) -> list[Table]:
     return [*catalog.layer(Layer.SILVER), *catalog.layer(Layer.GOLD)]
 
 
-def pass_gate(settings: Settings, catalog: Catalog) -> Judged:
-    """Check each table that differs from the published state; raises GateFailed naming every check that failed."""
-    lake, tables = Lake(settings, catalog.pipeline.name), published_tables(catalog)
+def covered_tables(catalog: Catalog, layers: Collection[Layer], names: Collection[str]) -> list[Table]:
+    """Return the tables of `published_tables` that a run of these layers and tables (all if none is named) covers."""
+    asked = {catalog.table(name).name for name in names}
+    tables = [table for table in published_tables(catalog) if table.layer in layers]
+    return [table for table in tables if not asked or table.name in asked]
+
+
+def pass_gate(settings: Settings, catalog: Catalog, audit: Audit, run_id: str, tables: Sequence[Table]) -> Judged:
+    """Check each of the tables that differs from the published state; raises GateFailed naming every failed check."""
+    lake = Lake(settings, catalog.pipeline.name)
     checks = judge_tables(lake, tables, current(settings, catalog.pipeline.name))
-    need_passed(checks)
+    _tell(audit, run_id, checks)
     return Judged(_versions(lake, tables), checks)
+
+
+def _tell(audit: Audit, run_id: str, checks: Sequence[CheckResult]) -> None:
+    """Leave in the audit what the checks found; raises GateFailed where one of severity error failed."""
+    audit.checks_found(run_id, checks)
+    for each in checks:
+        if not each.passed:
+            log.warning("check failed", table=each.table, check=each.check, value=each.value, severity=each.severity)
+    need_passed(checks)
 
 
 def make_public(
@@ -53,19 +73,22 @@ def make_public(
     catalog: Catalog,
     audit: Audit,
     run_id: str,
+    tables: Sequence[Table],
     judged: Mapping[str, int],
     guard: Callable[[], None],
 ) -> Published:
-    """Show every table's newest version to readers; `guard` raises LeaseLost when this attempt may no longer commit.
+    """Show the tables' newest versions to readers; `guard` raises LeaseLost when this attempt may no longer commit.
 
     What has another version than the `judged` one was written since by another run, and is judged first.
+    Every other table stays as it is published: what a failed run has left of it is that run's to bring to its end.
     """
     name = catalog.pipeline.name
-    lake, tables, before = Lake(settings, name), published_tables(catalog), current(settings, name)
+    lake, before = Lake(settings, name), current(settings, name)
     versions = _versions(lake, tables)
     moved = [table for table in tables if versions.get(table.full_name) != judged.get(table.full_name)]
-    need_passed(judge_tables(lake, moved, before))
+    _tell(audit, run_id, judge_tables(lake, moved, before))
     number = before.number if before else None
+    versions = _others(catalog, tables, before) | versions
     if not versions:
         return Published(None, number)
     guard()
@@ -74,6 +97,13 @@ def make_public(
     return Published(manifest, number)
 
 
-def _versions(lake: Lake, tables: list[Table]) -> dict[str, int]:
+def _others(catalog: Catalog, tables: Sequence[Table], before: Manifest | None) -> dict[str, int]:
+    """Return the published versions of the pipeline's other tables; one that was never published has none."""
+    published = before.tables if before else {}
+    others = {table.full_name for table in published_tables(catalog)} - {table.full_name for table in tables}
+    return {name: version for name, version in published.items() if name in others}
+
+
+def _versions(lake: Lake, tables: Sequence[Table]) -> dict[str, int]:
     found = {table.full_name: lake.open(lake.of(table)) for table in tables}
     return {name: delta.version() for name, delta in found.items() if delta is not None}

@@ -79,7 +79,7 @@ WHERE status = 'FAILED' ORDER BY ended_at, table_name LIMIT %s
 """
 _RULES = """
 SELECT table_name, rule, column_name, sum(failed)::bigint AS rows FROM audit.quality_results
-WHERE run_id = %s AND failed > 0 AND severity = 'error'
+WHERE run_id = %s AND failed > 0 AND severity = 'error' AND value IS NULL
 GROUP BY table_name, rule, column_name ORDER BY rows DESC, table_name, rule, column_name LIMIT %s
 """
 _DRIFT = """

@@ -40,8 +40,13 @@ _PARTS = {
         SELECT *, round(extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at), 1)::float AS seconds
         FROM audit.run_logs WHERE run_id = %s ORDER BY attempt, started_at, table_name""",
     "rules_failed": """
-        SELECT * FROM audit.quality_results WHERE run_id = %s AND failed > 0
+        SELECT run_id, attempt, layer, table_name, rule, column_name, severity, passed, failed
+        FROM audit.quality_results WHERE run_id = %s AND failed > 0 AND value IS NULL
         ORDER BY table_name, failed DESC, rule""",
+    "checks_failed": """
+        SELECT run_id, attempt, layer, table_name, rule AS check, severity, value
+        FROM audit.quality_results WHERE run_id = %s AND failed > 0 AND value IS NOT NULL
+        ORDER BY table_name, rule""",
     "drift": "SELECT * FROM audit.drift WHERE run_id = %s ORDER BY table_name, column_name",
     "publications": "SELECT * FROM audit.publications WHERE run_id = %s ORDER BY number",
     "sends": """

@@ -10,7 +10,7 @@ from typing import Any
 from lakehouse.audit import alert_rows, history, overview, run_rows, stream_rows, table_rows, values
 from lakehouse.audit.database import Cursor, Database
 from lakehouse.audit.repair import Abandoned, repair
-from lakehouse.audit.result import TableResult
+from lakehouse.audit.result import CheckResult, TableResult
 from lakehouse.audit.run_rows import AtWork, RunStatus
 from lakehouse.errors import LakehouseError
 from lakehouse.log import get_logger, redact
@@ -107,6 +107,10 @@ class Audit(Database):
         """Write that work on a table failed, and why."""
         row = table_rows.key(run_id, attempt, layer, table)
         self.transact(lambda cursor: table_rows.fail(cursor, row, error, self.secrets))
+
+    def checks_found(self, run_id: str, checks: Sequence[CheckResult]) -> None:
+        """Write what checks of whole tables found in a run, beside its newest row of each table."""
+        self.transact(lambda cursor: table_rows.add_checks(cursor, run_id, checks))
 
     def publication(self, manifest: Manifest) -> None:
         """Copy a manifest; the copy follows the manifest when its number is known already."""

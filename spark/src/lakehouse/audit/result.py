@@ -65,6 +65,18 @@ class RuleResult:
 
 
 @dataclass(frozen=True)
+class CheckResult:
+    """What one check found on one version of a table."""
+
+    table: str
+    version: int
+    check: str
+    severity: str
+    value: float
+    passed: bool
+
+
+@dataclass(frozen=True)
 class Drift:
     """One difference between the source's columns and the table's, and what was done about it."""
 

@@ -11,7 +11,7 @@ from psycopg2.extras import execute_values
 from lakehouse.audit import values
 from lakehouse.audit.database import Cursor
 from lakehouse.audit.process import Process
-from lakehouse.audit.result import Drift, TableResult
+from lakehouse.audit.result import CheckResult, Drift, TableResult
 
 # A finished row stays: what is begun again under the same attempt has nothing to say of what is done already.
 _START = """
@@ -62,6 +62,17 @@ SELECT EXISTS (
 )
 """
 
+# An attempt that only goes on with the last parts of a run has no rows of the tables that it judges.
+_CHECK = """
+INSERT INTO audit.quality_results
+    (run_id, attempt, layer, table_name, rule, column_name, severity, passed, failed, value)
+SELECT run_id, attempt, layer, table_name, %(check)s, '', %(severity)s,
+       %(passed)s::int, (NOT %(passed)s)::int, %(value)s
+FROM audit.run_logs WHERE run_id = %(run_id)s AND table_name = %(table)s ORDER BY attempt DESC LIMIT 1
+ON CONFLICT (run_id, attempt, layer, table_name, rule, column_name) DO UPDATE
+SET severity = excluded.severity, passed = excluded.passed, failed = excluded.failed, value = excluded.value
+"""
+
 _LOST_RUN = """
 INSERT INTO audit.runs (run_id, attempt, pipeline, trigger, status, started_at, ended_at, host, pid, process_start)
 VALUES (%s, %s, %s, 'found', 'UNKNOWN', %s, %s, '', 0, '')
@@ -94,6 +105,12 @@ def finish(
     cursor.execute(_FINISH, {**row, **_figures(result, secrets), "ended_at": ended_at})
     if cursor.fetchone() is not None:
         _rewrite_details(cursor, row, result, secrets)
+
+
+def add_checks(cursor: Cursor, run_id: str, checks: Iterable[CheckResult]) -> None:
+    """Write what checks found, beside the newest row of each table in the run."""
+    for check in checks:
+        cursor.execute(_CHECK, {**vars(check), "run_id": run_id})
 
 
 def is_recorded(cursor: Cursor, table: str, version: int, run_id: str) -> bool:

@@ -28,8 +28,8 @@ def differences(desired: pa.Table, held: pa.Table, key: Sequence[str]) -> Decisi
     return split(found, desired, held)
 
 
-def repeated_keys(rows: pa.Table, key: Sequence[str]) -> int:
-    """Return how many keys stand on more than one row."""
+def repeated_keys(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """Return the keys that stand on more than one row, and on how many (`n`)."""
     names = ", ".join(quote(name) for name in key)
-    found = query(f"SELECT 1 FROM rows GROUP BY {names} HAVING count(*) > 1", rows=rows.select(list(key)))
-    return int(found.num_rows)
+    statement = f"SELECT {names}, count(*) AS n FROM rows GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL"
+    return query(statement, rows=rows.select(list(key)))

@@ -11,6 +11,7 @@ from lakehouse.cli.runs import catalog_of, execute, new_run_id
 from lakehouse.cli.screen import console, print_json, rows_grid
 from lakehouse.errors import ParameterError
 from lakehouse.lake import Lake
+from lakehouse.lake.tables import reading
 from lakehouse.settings import Settings, load_settings
 from lakehouse.specs import Layer, Silver, Table
 
@@ -40,14 +41,15 @@ def _silver(settings: Settings, name: str) -> Table:
 
 def _query(settings: Settings, table: Table, query: str, parameters: list[Any]) -> list[dict[str, Any]]:
     lake = Lake(settings, table.pipeline)
-    held = lake.open(lake.quarantine(table))
+    uri = lake.quarantine(table)
+    held = lake.open(uri)
     if held is None:
         return []
-    connection = duckdb.connect()
-    connection.register("held", held.scan())
-    cursor = connection.execute(query, parameters)
-    names = [column[0] for column in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    with reading(uri), duckdb.connect() as connection:
+        connection.register("held", held.scan())
+        cursor = connection.execute(query, parameters)
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 @quarantine_app.command("rules")

@@ -13,8 +13,8 @@ from lakehouse.dags.assets import tell_assets
 from lakehouse.dags.layer import TASKS
 from lakehouse.dags.part import Part, part_of_run
 from lakehouse.log import get_logger
-from lakehouse.publication import Published, make_public, pass_gate, published_tables
-from lakehouse.specs import Layer
+from lakehouse.publication import Published, covered_tables, make_public, pass_gate, published_tables
+from lakehouse.specs import Layer, Table
 
 log = get_logger(__name__)
 # Another run of these tables, by hand, is waited for this long.
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 60
 
 
 def quality_gate(pipeline: str) -> dict[str, int]:
-    """Check every table that differs from the published state; return the version of each table that was judged.
+    """Check what the run covers and differs from the published state; return the version of each table that was judged.
 
     After a dry run there is nothing to judge: it is skipped, and what follows with it.
     """
@@ -32,7 +32,7 @@ def quality_gate(pipeline: str) -> dict[str, int]:
             raise AirflowSkipException(
                 "dry run: nothing was written, so there is nothing to judge, to publish or to export."
             )
-        judged = pass_gate(part.settings, part.catalog)
+        judged = pass_gate(part.settings, part.catalog, part.audit, part.run_id, _covered(part))
         for check in judged.checks:
             log.info(
                 "checked", table=check.table, check=check.check, value=check.value, passed=check.passed,
@@ -67,4 +67,8 @@ def _publish(part: Part, judged: Mapping[str, int]) -> Published:
     names = [part.catalog.pipeline.name, *(table.full_name for table in published_tables(part.catalog))]
     url = part.settings.need_audit_url()
     with hold(url, names, part.run_id, part.attempt, PATIENCE_SECONDS) as lease:
-        return make_public(part.settings, part.catalog, part.audit, part.run_id, judged, lease.check)
+        return make_public(part.settings, part.catalog, part.audit, part.run_id, _covered(part), judged, lease.check)
+
+
+def _covered(part: Part) -> list[Table]:
+    return covered_tables(part.catalog, list(Layer), part.asked.tables)

@@ -21,7 +21,7 @@ from lakehouse.engine.silver import run_silver
 from lakehouse.errors import LakehouseError
 from lakehouse.lake import Lake
 from lakehouse.log import get_logger, redact, secrets_of
-from lakehouse.publication import make_public, pass_gate
+from lakehouse.publication import covered_tables, make_public, pass_gate
 from lakehouse.publish.manifest import Manifest
 from lakehouse.settings import Settings
 from lakehouse.source.connect import reading
@@ -208,9 +208,11 @@ class Run:
             self._lease.check()
 
     def publish(self) -> Manifest | None:
-        """Judge what differs from the published state, then make it visible all at once."""
-        judged = pass_gate(self.settings, self.catalog)
-        done = make_public(self.settings, self.catalog, self.audit, self.request.run_id, judged.versions, self._guard)
+        """Judge what differs from the published state of the run's tables, then make it visible all at once."""
+        settings, catalog, run_id = self.settings, self.catalog, self.request.run_id
+        tables = covered_tables(catalog, self.request.layers, self.request.tables)
+        judged = pass_gate(settings, catalog, self.audit, run_id, tables)
+        done = make_public(settings, catalog, self.audit, run_id, tables, judged.versions, self._guard)
         self.outcome.published_before = done.before
         return done.manifest
 

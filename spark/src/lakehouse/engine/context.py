@@ -21,6 +21,7 @@ from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
 from lakehouse.errors import StateError
 from lakehouse.lake import Lake, TableState
+from lakehouse.lake.tables import reading
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Silver, Table
 
@@ -107,7 +108,8 @@ class Context:
         if table is None or not is_plain(table):
             return None
         if version is not None and version != table.version():
-            table.load_as_version(version)
+            with reading(uri):
+                table.load_as_version(version)
         return snapshot(self.settings, table, uri)
 
     def rows(self, uri: str) -> int:

@@ -23,7 +23,7 @@ from lakehouse.engine.failures import translated
 from lakehouse.engine.gold_rows import natural_key, shaped, unknown_member
 from lakehouse.engine.gold_small import Rebuild, compare
 from lakehouse.engine.lookups import resolve
-from lakehouse.engine.reconcile import apply
+from lakehouse.engine.reconcile import apply, need_unique
 from lakehouse.engine.scd2 import surrogate_key, versions
 from lakehouse.errors import SpecError
 from lakehouse.lake import TableState
@@ -51,7 +51,8 @@ class Work:
     def whole(self) -> bool:
         """Whether the table is computed from all of its inputs.
 
-        The first time, by order, when its SQL or its columns changed, or those of an input, or rows that all depend on.
+        The first time, by order, when its SQL or its columns changed, or those of an input, or rows that all depend on;
+        and when an input was made anew.
         """
         if self.before is None or self.context.options.full_refresh or self.reshaped:
             return True
@@ -67,11 +68,16 @@ class Work:
     @cached_property
     def _inputs_redefined(self) -> bool:
         since = self.before.versions if self.before else {}
-        return any(
-            self.context.is_redefined(self.location(name), since[name] + 1, version)
-            for name, version in self.now.versions.items()
-            if name in since
-        )
+        return any(self._is_redefined(name) for name in self.now.versions if name in since)
+
+    def _is_redefined(self, name: str) -> bool:
+        """Whether an input has other columns than when it was taken in, or is another table than it was."""
+        taken = self.taken_in(name)
+        return taken is None or self.context.is_redefined(self.location(name), taken + 1, self.now.versions[name])
+
+    def taken_in(self, name: str) -> int | None:
+        """Return the version of an input that the table was made from; None where it has taken nothing of it in."""
+        return self.before.taken_in(name, self.now.ids[name], self.now.versions[name]) if self.before else None
 
     def location(self, name: str) -> str:
         """Return where an input lies; an SCD2 table reads the history of its Silver table."""
@@ -87,14 +93,11 @@ class Work:
 
     @cached_property
     def _changed(self) -> set[str]:
-        since = self.before.versions if self.before else {}
-        return {
-            name
-            for name, version in self.now.versions.items()
-            if self.before is None
-            or name not in since
-            or self.context.has_changes(self.location(name), since[name] + 1, version)
-        }
+        return {name for name in self.now.versions if self._has_changes(name)}
+
+    def _has_changes(self, name: str) -> bool:
+        taken = self.taken_in(name)
+        return taken is None or self.context.has_changes(self.location(name), taken + 1, self.now.versions[name])
 
     def changes(self, name: str) -> DataFrame:
         """Return the changed rows of an input since the table last took it in, before and after images alike."""
@@ -157,13 +160,13 @@ def find_work(table: Table, context: Context) -> Work | None:
     uri, settings = context.lake.of(table), context.settings
     state = context.state(uri, f"gold:{table.name}")
     before = read_inputs(settings, table, state.number) if state and state.number is not None else None
-    now: dict[str, int] = {}
-    work = Work(table, context, uri, state, before, Inputs(now, _definition(table, context)))
+    now = Inputs({}, _definition(table, context))
+    work = Work(table, context, uri, state, before, now)
     for name in table.inputs:
         found = context.lake.open(work.location(name))
         if found is None:
             return None
-        now[name] = found.version()
+        now.versions[name], now.ids[name] = found.version(), str(found.metadata().id)
     return work
 
 
@@ -235,18 +238,25 @@ def _run_large(work: Work, result: TableResult) -> TableResult:
 
 def _write(work: Work, desired: DataFrame | None, held: DataFrame | None, commit: Commit) -> Ledger:
     """Write what differs; where nothing does, a commit without rows says that the inputs have been taken in."""
-    table, ledger = work.table, Ledger()
+    table, ledger, small = work.table, Ledger(), work.context.settings.small_batch_rows
     if desired is not None and held is None:
-        write = delta.append if work.state is None else delta.replace
-        write(shaped(desired, table), work.uri, commit)
-        _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number)
-        return Ledger(rows_in=inserted, inserted=inserted)
+        return _write_whole(work, desired, commit)
     if desired is not None and held is not None:
-        small = work.context.settings.small_batch_rows
         ledger = apply(shaped(desired, table), held, work.uri, table.key, commit, table.full_name, small)
     if work.before != work.now and not ledger.written:
         delta.append(work.held.limit(0), work.uri, commit)
     return ledger
+
+
+def _write_whole(work: Work, desired: DataFrame, commit: Commit) -> Ledger:
+    """Make the table, or put rows in the place of all that it holds, with the contract's columns."""
+    rows = shaped(desired, work.table).persist()
+    need_unique(rows, work.table.key, work.table.full_name)
+    write = delta.append if work.state is None else delta.replace
+    write(rows, work.uri, commit)
+    rows.unpersist()
+    _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number)
+    return Ledger(rows_in=inserted, inserted=inserted)
 
 
 def _scd2(work: Work, block: Scd2) -> tuple[DataFrame | None, DataFrame | None]:

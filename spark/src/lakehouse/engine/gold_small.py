@@ -20,8 +20,8 @@ from lakehouse.engine.affected_small import Inputs, affected_keys, distinct, nee
 from lakehouse.engine.gold_rows import shaped
 from lakehouse.engine.latest import HASH
 from lakehouse.engine.lookups import resolve
+from lakehouse.engine.reconcile import multiplied
 from lakehouse.engine.scd2 import versions
-from lakehouse.errors import GateFailed
 from lakehouse.specs import Full, Incremental, Scd2
 from lakehouse.specs.expressions import carried_columns
 
@@ -120,12 +120,9 @@ class Rebuild:
 
     def _arrow(self, rows: DataFrame) -> pa.Table:
         found = shaped(rows, self.work.table).toArrow()
-        if repeated_keys(found, self.work.table.key):
-            raise GateFailed(
-                f"the SQL makes several rows for one key ({', '.join(self.work.table.key)}).",
-                where=self.work.table.full_name,
-                remedy="aggregate before joining: a join multiplies rows.",
-            )
+        repeated = repeated_keys(found, self.work.table.key)
+        if repeated.num_rows:
+            raise multiplied(self.work.table.full_name, self.work.table.key, repeated.slice(0, 1).to_pylist()[0])
         return found
 
 

@@ -21,6 +21,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.log import configure, redact, secrets_of
 from lakehouse.settings import Settings, load_settings
 from lakehouse.specs import Catalog, Layer
+from lakehouse.unforeseen import keep_trace
 
 
 def parse(layer: Layer, words: Sequence[str]) -> argparse.Namespace:
@@ -44,6 +45,7 @@ def parse(layer: Layer, words: Sequence[str]) -> argparse.Namespace:
 
 def main(layer: Layer) -> None:
     """Run one layer and exit with 0, or with an error's own code after one clear message for each."""
+    settings: Settings | None = None
     secrets: tuple[str, ...] = ()
     arguments = parse(layer, sys.argv[1:])
     try:
@@ -59,6 +61,8 @@ def main(layer: Layer) -> None:
             outcome = run(settings, catalog, _request(layer, arguments), lambda result: _tell(result, secrets))
     except LakehouseError as error:
         outcome = Outcome(arguments.run_id, failures={arguments.pipeline: error})
+    except Exception as error:  # noqa: BLE001 - a person gets one line of whatever it was
+        outcome = Outcome(arguments.run_id, failures={arguments.pipeline: keep_trace(error, settings, secrets)})
     if arguments.result:
         arguments.result.write_text(as_json(outcome, secrets), "utf-8")
     for failure in outcome.failures.values():

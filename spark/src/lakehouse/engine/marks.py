@@ -14,6 +14,7 @@ from lakehouse.engine.context import Context
 from lakehouse.engine.deletes import newest_delete
 from lakehouse.engine.progress import batch_application, stream_application
 from lakehouse.errors import StateError
+from lakehouse.lake.tables import reading
 from lakehouse.specs import Silver, Table
 from lakehouse.streaming.rows import Occasion, as_rows
 
@@ -57,8 +58,9 @@ def _marks(context: Context, uri: str, application: str, silver: str, stamp: str
     held = context.lake.open(uri) if version >= 0 else None
     if held is None:
         return
-    held.load_as_version(version)
-    newest = newest_delete(held, stamp)
+    with reading(uri):
+        held.load_as_version(version)
+        newest = newest_delete(held, stamp)
     if newest is not None:
         yield Marks(newest, partial(_read, context, uri, version))
 

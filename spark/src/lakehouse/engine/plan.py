@@ -101,10 +101,11 @@ class Planner:
         there = self.lake.open(uri)
         if there is None:
             return 0
-        taken = -1
+        taken = None
         if state is not None and state.number is not None and not self.options.full_refresh:
-            taken = read_inputs(self.settings, table, state.number).versions.get(name, -1)
-        return self._added(uri, taken, there.version())
+            before = read_inputs(self.settings, table, state.number)
+            taken = before.taken_in(name, str(there.metadata().id), there.version())
+        return self._added(uri, -1 if taken is None else taken, there.version())
 
     def _named(self, name: str) -> Table:
         return next(each for each in self.catalog.tables.values() if each.name == name)

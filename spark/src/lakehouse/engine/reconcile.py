@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
@@ -13,6 +14,7 @@ from lakehouse.engine import delta
 from lakehouse.engine.delta import ACTION
 from lakehouse.engine.latest import HASH
 from lakehouse.errors import GateFailed, LedgerUnbalanced
+from lakehouse.specs.rules import quoted
 
 
 def differences(desired: DataFrame, held: DataFrame, key: Sequence[str]) -> DataFrame:
@@ -34,23 +36,32 @@ def differences(desired: DataFrame, held: DataFrame, key: Sequence[str]) -> Data
     return joined.select(*columns, action.alias(ACTION))
 
 
+def need_unique(rows: DataFrame, key: Sequence[str], table: str) -> None:
+    """Raise GateFailed where a key stands on more than one row."""
+    counted = rows.groupBy(*[F.col(quoted(name)) for name in key]).agg(F.count(F.lit(1)).alias("n"))
+    found = counted.where("n > 1").orderBy(*[F.col(quoted(name)) for name in key]).limit(1).collect()
+    if found:
+        raise multiplied(table, key, found[0].asDict())
+
+
+def multiplied(table: str, key: Sequence[str], example: Mapping[str, Any]) -> GateFailed:
+    """Return the refusal of rows of which one key has several; `example` is a key and its `n` rows."""
+    shown = ", ".join(f"{name}={example[name]}" for name in key)
+    return GateFailed(
+        f"the SQL makes several rows for one key ({', '.join(key)}): {example['n']} for {shown}.",
+        where=table,
+        remedy="aggregate before joining: a join multiplies rows. The table is as it was.",
+    )
+
+
 def apply(
     desired: DataFrame, held: DataFrame, uri: str, key: Sequence[str], commit: Commit, table: str, small: int
 ) -> Ledger:
     """Write the differences in one commit, or none where there are none; returns what became of the rows."""
     actions = delta.settle(differences(desired, held, key), small)
-    identity = F.xxhash64(*key)
-    rows = (
-        actions.frame.groupBy(ACTION)
-        .agg(F.count(F.lit(1)).alias("n"), F.count_distinct(identity).alias("keys"))
-        .collect()
-    )
+    need_unique(actions.frame.where(F.col(ACTION) != "delete"), key, table)
+    rows = actions.frame.groupBy(ACTION).agg(F.count(F.lit(1)).alias("n")).collect()
     counts = {row[ACTION]: row["n"] for row in rows}
-    if any(row["n"] != row["keys"] for row in rows):
-        raise GateFailed(
-            f"the SQL makes several rows for one key ({', '.join(key)}).", where=table,
-            remedy="aggregate before joining: a join multiplies rows.",
-        )  # fmt: skip
     insert, update, gone = (counts.get(name, 0) for name in ("insert", "update", "delete"))
     if update or gone:
         written = delta.merge_actions(desired.sparkSession, uri, actions, key, commit)

@@ -8,6 +8,7 @@ import duckdb
 
 from lakehouse.engine.context import Context
 from lakehouse.lake.notes import last_note
+from lakehouse.lake.tables import reading
 from lakehouse.specs import Layer, Silver, Table
 from lakehouse.specs.model import Reference
 
@@ -50,7 +51,7 @@ def _differ(uri: str, reference: Reference, context: Context) -> bool:
     differences = " OR ".join(
         f'held."{ours}" IS DISTINCT FROM there."{theirs}"' for ours, theirs in reference.columns.items()
     )
-    with duckdb.connect() as connection:
+    with reading(uri), duckdb.connect() as connection:
         connection.register("held", held.scan(columns=[reference.on, *reference.columns]))
         connection.register("there", there.scan(columns=[reference.key, *reference.columns.values()]))
         on = f'held."{reference.on}" = there."{reference.key}"'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from lakehouse.errors import SpecError, StateError
 from lakehouse.lake.tables import Lake
@@ -14,10 +14,24 @@ from lakehouse.specs.lint import find_input
 
 @dataclass(frozen=True)
 class Inputs:
-    """Versions by input, and a digest of the SQL and the contract that made the table."""
+    """Versions by input, a digest of the SQL and the contract that made the table, and the inputs' own ids in Delta.
+
+    What was stored before ids were has none.
+    """
 
     versions: dict[str, int]
     definition: str
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def taken_in(self, name: str, identity: str, version: int) -> int | None:
+        """Return the version that was taken in of the input that is there now, at `version`; None: none of that table.
+
+        A table that was made anew counts its versions from 0 again, under another id.
+        """
+        taken = self.versions.get(name)
+        if taken is None or taken > version or self.ids.get(name, identity) != identity:
+            return None
+        return taken
 
 
 def input_uri(catalog: Catalog, lake: Lake, table: Table, name: str) -> str:
@@ -41,7 +55,7 @@ def read_inputs(settings: Settings, table: Table, number: int) -> Inputs:
             where=table.full_name,
             remedy="restore it in the ops layer, or run with full_refresh for this table.",
         )
-    return Inputs(dict(record["versions"]), str(record["definition"]))
+    return Inputs(dict(record["versions"]), str(record["definition"]), dict(record.get("ids", {})))
 
 
 def drop_inputs(settings: Settings, table: Table, below: int) -> int:

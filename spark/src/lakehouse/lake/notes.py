@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakehouse.audit.result import TableResult
-from lakehouse.lake.tables import Lake
+from lakehouse.lake.tables import Lake, reading
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ def last_note(lake: Lake, uri: str) -> Note | None:
     table = lake.open(uri)
     if table is None:
         return None
-    commit = table.history(1)[0]
+    with reading(uri):
+        commit = table.history(1)[0]
     text = commit.get("userMetadata")
     if not text:
         return None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from lakehouse.errors import StateError, StoreUnavailable
+from lakehouse.errors import LakehouseError, StateError, StoreUnavailable
 from lakehouse.settings import Settings
 from lakehouse.specs import Layer, Table
 
@@ -19,6 +23,8 @@ EVENTS = "_events"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # How deltalake words what the object store, not the log, has said.
 _STORE_SIGNS = ("Generic S3 error", "error sending request", "operation timed out", "Error after")
+# … and that one object is not there, though the store answers.
+_GONE = r"Object at location .* not found"
 
 
 @dataclass(frozen=True)
@@ -77,23 +83,16 @@ class Lake:
         except TableNotFoundError:
             self._refuse_remains(uri)
             return None
-        except DeltaError as error:
-            if any(sign in str(error) for sign in _STORE_SIGNS):
-                raise _unavailable(uri, error) from error
-            raise StateError(
-                f"the table's log cannot be read: {_first_line(error)}.",
-                where=uri,
-                remedy="restore the missing or damaged file under _delta_log; nothing was started over.",
-            ) from error
-        except OSError as error:
-            raise _unavailable(uri, error) from error
+        except (DeltaError, OSError) as error:
+            raise _told(uri, error) from error
 
     def state(self, uri: str, application: str) -> TableState | None:
         """Return version and progress of a table, or None where there is none yet."""
         table = self.open(uri)
         if table is None:
             return None
-        newest = next(iter(table.history(1)), {})
+        with reading(uri):
+            newest = next(iter(table.history(1)), {})
         restored = newest.get("operation") == "RESTORE"
         made, committed = _moment(table.metadata().created_time), _moment(newest.get("timestamp"))
         return TableState(table.version(), table.transaction_version(application), restored, made, committed)
@@ -110,7 +109,8 @@ class Lake:
                 where=uri,
                 remedy="run again; nothing of this run is published.",
             )
-        metrics = table.history(1)[0].get("operationMetrics", {})
+        with reading(uri):
+            metrics = table.history(1)[0].get("operationMetrics", {})
         return table.version(), int(metrics["numOutputRows"])
 
     def _refuse_remains(self, uri: str) -> None:
@@ -144,6 +144,32 @@ class Lake:
 
 def _moment(milliseconds: int | None) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else _LONG_AGO
+
+
+@contextmanager
+def reading(uri: str) -> Iterator[None]:
+    """Raise what deltalake, DuckDB or Arrow raises while a table is read as StoreUnavailable or StateError."""
+    try:
+        yield
+    except (DeltaError, duckdb.Error, pa.ArrowException, OSError) as error:
+        raise _told(uri, error) from error
+
+
+def _told(uri: str, error: Exception) -> LakehouseError:
+    if re.search(_GONE, str(error)):
+        return StateError(
+            f"a file that the table's log names is gone: {_first_line(error)}.",
+            where=uri,
+            remedy="restore it, or run with full_refresh for this table.",
+        )
+    if isinstance(error, OSError) or any(sign in str(error) for sign in _STORE_SIGNS):
+        return _unavailable(uri, error)
+    damaged = "the table's log" if isinstance(error, DeltaError) else "a file of the table"
+    return StateError(
+        f"{damaged} cannot be read: {_first_line(error)}.",
+        where=uri,
+        remedy="restore the missing or damaged file; nothing was started over.",
+    )
 
 
 def _unavailable(uri: str, error: BaseException) -> StoreUnavailable:

@@ -47,8 +47,10 @@ def survey(place: Place, version: int, kept: Kept, now: datetime) -> Survey:
     entries = {number: read_entry(place, number) for number in entry_versions(place) if number <= version}
     since = _oldest_within(entries, now - kept.retention)
     since = min(since, version if kept.consumed is None else kept.consumed)
-    needed = _named(entries, since) | _active(place, {since, *kept.published})
-    first = min(since, *kept.published, version)
+    # A table that was made anew has not come to versions that were published of the one before.
+    published = {each for each in kept.published if each <= version}
+    needed = _named(entries, since) | _active(place, {since, *published})
+    first = min(since, *published, version)
     stored = [file for file in place.list_tree() if now - file.modified > min(UNFINISHED, kept.retention)]
     checkpoint = _checkpoint_before(place, first)
     obsolete = [file for file in stored if not _is_needed(file, needed, checkpoint)]

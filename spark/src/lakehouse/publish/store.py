@@ -39,7 +39,7 @@ def drop(settings: Settings, pipeline: str, keep: int) -> int:
 
 
 def publish(settings: Settings, pipeline: str, run_id: str, tables: Mapping[str, int]) -> Manifest:
-    """Make `tables` (Delta version by table name, all of the pipeline's) what readers see, and return the manifest.
+    """Make `tables` (Delta version by table name) what readers see of a pipeline, and return the manifest.
 
     When the current manifest names the same versions it is returned and none is made.
     """

@@ -40,6 +40,7 @@ class RunPage:
     seconds: float
     ledgers: list[Ledger]
     rules: list[Row]
+    checks: list[Row]
     drift: list[Row]
     publications: list[Row]
     lanes: list[Lane]
@@ -78,6 +79,7 @@ def run_page(
         seconds=seconds,
         ledgers=ledgers,
         rules=found["rules_failed"],
+        checks=found["checks_failed"],
         drift=found["drift"],
         publications=found["publications"],
         lanes=spent,
