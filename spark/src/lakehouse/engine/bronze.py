@@ -127,9 +127,7 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     need_contract_columns(table, block, found)
     need_comparable_keys(table, block, found)
     drift = find_drift(table, block, found, bronze)
-    kind = next(spark_type(column.type) for column in found if column.name == block.watermark)
-    low = stamp_of(window.low, kind, block.timezone) if window.low else None
-    high = stamp_of(window.high, kind, block.timezone)
+    low, high = _bounds(block, window, found)
     with reading(url) as connection:
         count = count_window(connection, block.source, block.watermark, low, high)
         untaken = _untaken(table, block, context, connection) if state else 0
@@ -138,6 +136,12 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     # A commit that moves no horizon is told apart by the run, not by the table.
     application = application if window.moves else f"{application}:{context.run_id}"
     return Plan(block, uri, application, state, window, low, high, count, found, drift, gone, untaken)
+
+
+def _bounds(block: Silver, window: Window, found: Sequence[Column]) -> tuple[date | None, date]:
+    kind = next(spark_type(column.type) for column in found if column.name == block.watermark)
+    low = stamp_of(window.low, kind, block.timezone) if window.low else None
+    return low, stamp_of(window.high, kind, block.timezone)
 
 
 def _untaken(table: Table, block: Silver, context: Context, connection: extensions.connection) -> int:
