@@ -160,15 +160,15 @@ def _told(uri: str, error: Exception) -> LakehouseError:
         return StateError(
             f"a file that the table's log names is gone: {_first_line(error)}.",
             where=uri,
-            remedy="restore it, or run with full_refresh for this table.",
+            remedy="restore it; where a data file is lost for good, run with full_refresh for this table.",
         )
     if isinstance(error, OSError) or any(sign in str(error) for sign in _STORE_SIGNS):
         return _unavailable(uri, error)
-    damaged = "the table's log" if isinstance(error, DeltaError) else "a file of the table"
+    of_log = isinstance(error, DeltaError)
     return StateError(
-        f"{damaged} cannot be read: {_first_line(error)}.",
+        f"{'the log' if of_log else 'a file'} of the table cannot be read: {_first_line(error)}.",
         where=uri,
-        remedy="restore the missing or damaged file; nothing was started over.",
+        remedy=f"restore the missing or damaged file{' under _delta_log' if of_log else ''}; nothing was started over.",
     )
 
 
