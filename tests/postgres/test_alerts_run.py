@@ -103,12 +103,13 @@ def test_a_webhook_that_is_down_changes_no_runs_end_and_the_next_run_tells(setti
     assert sorted(titles(discord)) == ["🔴 olist failed", "🟢 olist recovered"]
 
 
-def test_a_run_that_is_refused_because_another_is_at_work_leaves_nothing_behind(settings, discord, audit_url):
+def test_a_run_that_is_refused_because_another_is_at_work_is_a_failed_one_that_names_it(settings, audit_url, ask):
     from lakehouse.audit.lease import hold
 
     with hold(audit_url, ["olist"], "other", 1), pytest.raises(LeaseHeld):
         good_run(settings, "r1")
-    assert discord.requests == []
+    ((status, error),) = ask("SELECT status, error FROM audit.runs WHERE run_id = 'r1'")
+    assert (status, "other" in error) == ("FAILED", True)
 
 
 PARTS = """

@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 
 from lakehouse.changes.place import place_of
 from lakehouse.engine.compact import compaction
-from lakehouse.errors import LakehouseError, LeaseHeld
+from lakehouse.errors import LakehouseError, LeaseHeld, StateError
 from lakehouse.maintenance.kept import Kept
 from lakehouse.maintenance.run import maintain, maintenance, surveys
 from lakehouse.maintenance.survey import survey
@@ -188,3 +188,16 @@ def test_it_waits_for_no_run_and_no_run_for_it(shop):
         pytest.raises(LeaseHeld, match="held"),
     ):
         shop.ok("silver", "gold")
+
+
+def test_a_table_that_was_put_back_is_left_for_the_next_run_to_see(shop):
+    for number in range(1, 6):
+        bring(shop, number)
+        shop.ok("silver", "gold", publish=True)
+    shop.delta("bronze", "thing").restore(2)
+    before = shop.versions()["bronze/shop/thing"]
+    with pytest.raises(StateError, match="put back to an older version"):
+        care(shop)
+    assert shop.versions()["bronze/shop/thing"] == before
+    with pytest.raises(StateError, match="put back to an older version"):
+        shop.ok("silver")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.audit.recorded import failure_recorded
 from lakehouse.cli.screen import console, notes, plan_line, print_json, result_line, results_grid
 from lakehouse.errors import ParameterError, SpecError
 from lakehouse.settings import Settings, load_settings
@@ -127,7 +128,8 @@ def _execute(settings: Settings, pipeline: str, request: Request, as_json: bool)
     from lakehouse.engine.app import run
 
     catalog = catalog_of(settings, pipeline)
-    catalog.need_sound()
+    with failure_recorded(settings, request.run_id, pipeline, request.attempt, request.trigger):
+        catalog.need_sound()
     outcome = run(settings, catalog, request, lambda result: notes.print(result_line(result), soft_wrap=True))
     _show(outcome, as_json)
     for error in outcome.failures.values():

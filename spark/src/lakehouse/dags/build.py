@@ -23,7 +23,7 @@ from lakehouse.dags.layer import TASKS, LayerOperator
 from lakehouse.dags.maintenance import maintenance_dag
 from lakehouse.dags.opening import fetch_holidays
 from lakehouse.dags.part import give_up
-from lakehouse.dags.source import fill_source
+from lakehouse.dags.source import fill_source, source_task
 from lakehouse.dags.step import StepOperator
 from lakehouse.dags.streaming import is_simulated, streamed_tables, streaming_dag
 from lakehouse.dags.ticks import from_next_tick
@@ -74,7 +74,7 @@ def source_dag() -> DAG:
     ) as dag:
         PythonOperator(
             task_id="setup_source",
-            python_callable=fill_source,
+            python_callable=source_task,
             retries=2,
             retry_delay=timedelta(seconds=10),
             execution_timeout=timedelta(minutes=30),

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lakehouse.dags.part import in_airflows_terms
+from airflow.sdk import get_current_context
+
+from lakehouse.audit.recorded import SOURCE, failure_recorded
+from lakehouse.dags.asked import platform_run_id
+from lakehouse.dags.part import TRIGGER, in_airflows_terms
 from lakehouse.log import get_logger, secrets_of
 from lakehouse.settings import load_settings
 from lakehouse.source.load import LoadedTable, setup_source
@@ -14,6 +18,18 @@ from lakehouse.source.sample import write_sample
 
 log = get_logger(__name__)
 SAMPLE_SCALE = 0.1
+
+
+def source_task() -> dict[str, dict[str, int]]:
+    """Fill the source; what cannot be loaded is a failed run in the audit, too."""
+    context = get_current_context()
+    run_id = platform_run_id("source", str(context["run_id"]))
+    settings, attempt = load_settings(), context["ti"].try_number
+    with (
+        in_airflows_terms(secrets_of(settings)),
+        failure_recorded(settings, run_id, SOURCE, attempt, TRIGGER),
+    ):
+        return fill_source()
 
 
 def fill_source() -> dict[str, dict[str, int]]:
@@ -25,11 +41,10 @@ def fill_source() -> dict[str, dict[str, int]]:
     raw = settings.path(settings.raw)
     if not has_csv_files(raw) and not os.access(raw, os.W_OK):
         raw = settings.path(settings.state) / "sample"
-    with in_airflows_terms(secrets_of(settings)):
-        if not has_csv_files(raw):
-            log.info("no CSV files: making a sample", folder=str(raw), scale=SAMPLE_SCALE)
-            write_sample(raw, scale=SAMPLE_SCALE)
-        return {table.name: _told(table) for table in setup_source(settings.connection_url("source"), raw)}
+    if not has_csv_files(raw):
+        log.info("no CSV files: making a sample", folder=str(raw), scale=SAMPLE_SCALE)
+        write_sample(raw, scale=SAMPLE_SCALE)
+    return {table.name: _told(table) for table in setup_source(settings.connection_url("source"), raw)}
 
 
 def has_csv_files(raw: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from lakehouse.alerts.courier import Courier, follows
 from lakehouse.audit.lease import TURN_SECONDS, Lease, hold
 from lakehouse.audit.log import Audit
+from lakehouse.audit.recorded import failure_recorded
 from lakehouse.audit.result import TableResult
 from lakehouse.engine.bronze import run_bronze
 from lakehouse.engine.context import Context, Options
@@ -88,7 +89,9 @@ class Run:
         url = self.settings.need_audit_url()
         # The pipeline's own name is held too: whoever holds it may end the rows of runs that died on another host.
         names.append(self.catalog.pipeline.name)
-        self._lease = hold(url, names, request.run_id, request.attempt, request.wait_seconds, TURN_SECONDS)
+        told = (request.run_id, self.catalog.pipeline.name, request.attempt, request.trigger)
+        with failure_recorded(self.settings, *told):
+            self._lease = hold(url, names, request.run_id, request.attempt, request.wait_seconds, TURN_SECONDS)
         try:
             self._begin(names)
         except BaseException:

@@ -19,9 +19,8 @@ from lakehouse.changes.log import active_files
 from lakehouse.changes.place import place_of
 from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
-from lakehouse.errors import StateError
 from lakehouse.lake import Lake, TableState
-from lakehouse.lake.tables import reading
+from lakehouse.lake.tables import put_back, reading
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Silver, Table
 
@@ -87,11 +86,7 @@ class Context:
         """
         state = self.lake.state(uri, application)
         if state is not None and state.restored and not self.options.full_refresh:
-            raise StateError(
-                "the table was put back to an older version, and its rows are not those that its commits speak of.",
-                where=uri,
-                remedy="run with full_refresh for this table; to show readers an older state, `lakehouse rollback`.",
-            )
+            raise put_back(uri)
         return state
 
     @property

@@ -146,6 +146,15 @@ def _moment(milliseconds: int | None) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else _LONG_AGO
 
 
+def put_back(uri: str) -> StateError:
+    """Return the refusal of a table whose newest commit put an older version back."""
+    return StateError(
+        "the table was put back to an older version, and its rows are not those that its commits speak of.",
+        where=uri,
+        remedy="run with full_refresh for this table; to show readers an older state, `lakehouse rollback`.",
+    )
+
+
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
     """Raise what deltalake, DuckDB or Arrow raises while a table is read as StoreUnavailable or StateError."""

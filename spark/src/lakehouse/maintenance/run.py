@@ -15,6 +15,7 @@ from lakehouse.changes.place import place_of
 from lakehouse.engine.recover import record_lost
 from lakehouse.errors import LakehouseError
 from lakehouse.lake import Lake
+from lakehouse.lake.tables import put_back
 from lakehouse.log import secrets_of
 from lakehouse.maintenance.kept import Kept, kept_tables
 from lakehouse.maintenance.ops import prune
@@ -93,7 +94,7 @@ def maintain(
                 # The note of the newest commit is out of reach once another one is on top.
                 record_lost(audit, lake, table.uri, table.name, run_id)
             audit.table_started(run_id, 1, LAYER, table.name)
-            done.append(_care(settings, table, found, compact))
+            done.append(_care(settings, lake, table, found, compact))
             _record(audit, run_id, done[-1])
         for each in done:
             if each.error is not None:
@@ -101,10 +102,14 @@ def maintain(
     return done
 
 
-def _care(settings: Settings, table: Kept, found: Survey, compact: Compact) -> Cared:
+def _care(settings: Settings, lake: Lake, table: Kept, found: Survey, compact: Compact) -> Cared:
     began = time.monotonic()
     place, after = place_of(settings, table.uri), found
     try:
+        state = lake.state(table.uri, LAYER)
+        if state is not None and state.restored:
+            # A commit of ours on top of it would hide that from the next run.
+            raise put_back(table.uri)
         place.delete(found.obsolete)
         if found.pays:
             after = survey(place, compact(table.uri), table, datetime.now(UTC))

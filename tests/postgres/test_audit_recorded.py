@@ -1,0 +1,75 @@
+"""What fails before it is a run of a pipeline is a FAILED row in the audit all the same."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lakehouse.audit.recorded import SOURCE, failure_recorded
+from lakehouse.cli.app import app
+from lakehouse.dags import source
+from lakehouse.errors import AuditUnavailable, LakehouseError, SourceError, SpecError
+from lakehouse.settings import Settings
+
+pytestmark = pytest.mark.postgres
+ROOT = Path(__file__).parents[2]
+ROWS = "SELECT pipeline, attempt, status, trigger, error FROM audit.runs"
+
+
+@pytest.fixture
+def settings(audit_url, database, tmp_path, monkeypatch) -> Settings:
+    """Settings in the environment, whose pipelines may be spoilt."""
+    shutil.copytree(ROOT / "spark" / "pipelines", tmp_path / "pipelines")
+    told = {"STATE": tmp_path, "RAW": tmp_path, "PIPELINES": tmp_path / "pipelines", "AUDIT_URL": audit_url}
+    told |= {"CONNECTIONS__SOURCE": database, "LAKE": f"{tmp_path}/lake/{{layer}}"}
+    monkeypatch.chdir(tmp_path)
+    for name, value in told.items():
+        monkeypatch.setenv(f"LAKEHOUSE_{name}", str(value))
+    return Settings(_env_file=None)
+
+
+def command(*words: str) -> None:
+    app(list(words), standalone_mode=False)
+
+
+def test_a_file_that_cannot_be_loaded(settings, tmp_path, ask):
+    (tmp_path / "olist_sellers_dataset.csv").write_text("seller_id,seller_city\n")
+    with pytest.raises(SourceError):
+        command("setup-source")
+    ((*told, error),) = ask(ROWS)
+    assert told == [SOURCE, 1, "FAILED", "cli"]
+    assert "olist_sellers_dataset.csv" in error
+
+
+def test_the_same_by_its_task_in_airflow(settings, tmp_path, ask, monkeypatch):
+    (tmp_path / "olist_sellers_dataset.csv").write_text("seller_id,seller_city\n")
+
+    class Try:
+        try_number = 2
+
+    monkeypatch.setattr(source, "get_current_context", lambda: {"run_id": "manual__1", "ti": Try()})
+    with pytest.raises(Exception, match=r"olist_sellers_dataset\.csv"):
+        source.source_task()
+    ((*told, error),) = ask(ROWS)
+    assert told == [SOURCE, 2, "FAILED", "airflow"]
+    assert "olist_sellers_dataset.csv" in error
+
+
+def test_a_contract_that_cannot_be_run(settings, tmp_path, ask):
+    contract = tmp_path / "pipelines" / "olist" / "silver" / "sellers.odcs.yaml"
+    contract.write_text(contract.read_text().replace("watermark: updated_at", "watermark: no_such"))
+    with pytest.raises(SpecError):
+        command("run", "olist")
+    ((*told, error),) = ask(ROWS)
+    assert told == ["olist", 1, "FAILED", "cli"]
+    assert "sellers.odcs.yaml" in error
+
+
+@pytest.mark.parametrize("raised", [LakehouseError("no."), AuditUnavailable("away.")])
+def test_an_audit_that_is_away_hides_no_error(settings, raised):
+    away = settings.model_copy(update={"audit_url": type(settings.audit_url)("postgresql://u:p@127.0.0.1:1/a")})
+    with pytest.raises(type(raised)) as caught, failure_recorded(away, "r", "olist", 1, "test"):
+        raise raised
+    assert caught.value is raised
