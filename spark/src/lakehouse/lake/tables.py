@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
-import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -158,6 +156,9 @@ def put_back(uri: str) -> StateError:
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
     """Raise what deltalake, DuckDB or Arrow raises while a table is read as StoreUnavailable or StateError."""
+    import duckdb  # not before: both bring numpy, and a DAG file is parsed without
+    import pyarrow as pa
+
     try:
         yield
     except (DeltaError, duckdb.Error, pa.ArrowException, OSError) as error:
