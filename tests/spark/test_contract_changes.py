@@ -12,6 +12,8 @@ import pytest
 from lakehouse.engine import silver_small
 from lakehouse.errors import StateError
 
+# Where both roads are the same, for the table is made anew.
+BY_DRIVER = pytest.mark.parametrize("shop", [2_000_000], indirect=True, ids=["driver"])
 SCHEMA = "id string, n int, m int, at timestamp"
 DAY = datetime(2018, 2, 17, tzinfo=UTC)
 BY_KEY = {"kind": "incremental", "rebuild_by": "id", "inputs": {"thing": {"column": "id"}}}
@@ -91,6 +93,7 @@ def versions_of(shop, name: str):
     return shop.rows("gold", name, "id, n, valid_from, is_current", "id NULLS FIRST, valid_from")[1:]
 
 
+@BY_DRIVER
 def test_a_history_that_was_lost_is_made_anew_and_so_are_the_versions_of_members(shop):
     expected, history = versions_of(shop, "dim_thing"), shop.rows("silver", "thing_history", "id, n, _deleted")
     shutil.rmtree(shop.lake.uri("silver", "thing_history"))
@@ -136,6 +139,7 @@ def test_changes_of_an_attempt_that_ended_are_in_the_history_once(shop, monkeypa
     )
 
 
+@BY_DRIVER
 def test_a_bronze_table_that_was_made_anew_is_no_table_without_changes(shop):
     shutil.rmtree(shop.lake.uri("bronze", "thing"))
     shop.bring("thing", SCHEMA, [("z", 1, 1, at(5), "upsert")])
@@ -161,6 +165,7 @@ def dim_rows(shop):
 
 
 @pytest.mark.parametrize("runs_before", [0, 3])
+@BY_DRIVER
 def test_a_silver_table_that_was_made_anew_is_read_whole(shop, runs_before):
     for minute in range(3, 3 + runs_before):
         shop.bring("thing", SCHEMA, [("c", minute, 0, at(minute), "upsert")])
@@ -180,6 +185,7 @@ def test_a_silver_table_that_was_made_anew_is_read_whole(shop, runs_before):
     assert {result.status for result in shop.ok("silver", "gold").values()} == {"SKIPPED"}
 
 
+@BY_DRIVER
 def test_progress_without_ids_of_inputs_still_counts_and_is_checked_by_versions(shop):
     shop.bring("thing", SCHEMA, [("c", 3, 0, at(3), "upsert")])
     shop.ok("silver", "gold")

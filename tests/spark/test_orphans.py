@@ -11,6 +11,7 @@ ORDERS, ITEMS = (
     "id string, state string, at timestamp",
     "id string, order_id string, product_id int, n int, at timestamp",
 )
+BY_DRIVER = pytest.mark.parametrize("shop", [2_000_000], indirect=True, ids=["driver"])
 FED = {"watermark": "at", "latest_by": ["at"], "quarantine_limit": "100%"}
 
 
@@ -72,6 +73,7 @@ def test_they_come_with_their_parents_and_with_nothing_else(shop):
     assert items(shop) == items(shop, "items_history") == [("i1", 1), ("i2", 2), ("i3", 3), ("i5", 5)]
 
 
+@BY_DRIVER
 def test_what_came_newer_meanwhile_stands(shop):
     shop.bring("orders", ORDERS, [("o1", "sent", at(2), "upsert")])
     shop.bring("items", ITEMS, [("i1", "o2", 1, 10, at(3), "upsert")])
@@ -96,6 +98,7 @@ def test_a_run_that_ended_before_it_released_them_brings_them_once(shop, monkeyp
     assert held(shop)[0] == ("i1", "released")
 
 
+@BY_DRIVER
 def test_a_replay_is_not_ended_by_rows_that_stay_rejected(shop, build):
     lenient = contracts(build, history=True, quarantine_limit="10%")["silver.items"]
     lenient["quality"] = []

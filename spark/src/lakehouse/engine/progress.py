@@ -55,11 +55,14 @@ class Progress:
         """Whether an attempt that ended before Silver's commit has left its changes in the history."""
         return history is not None and history.number is not None and history.number > self.consumed
 
+    def is_in_history(self, history: TableState | None) -> bool:
+        """Whether the history has a commit of this Bronze version already."""
+        return history is not None and history.number is not None and history.number >= self.bronze.version
+
     def history_application(self, table: Table, history: TableState | None, run_id: str) -> str:
         """Return the application id of the history's next commit: its own, unless that has made this number."""
         name = history_application(table)
-        taken = history is not None and history.number is not None and history.number >= self.bronze.version
-        return f"{name}:{run_id}" if taken else name
+        return f"{name}:{run_id}" if self.is_in_history(history) else name
 
     def result(self, table: Table, rules: list[RuleResult]) -> TableResult:
         """Return a successful run's result before its rows are counted."""

@@ -189,10 +189,10 @@ def _keep_history(table: Table, context: Context, progress: Progress, good: Data
     if state is not None and (progress.why or is_reshaped(table, context.lake.open(uri))):
         delta.replace(rows, uri, commit)
         return
-    ahead = progress.is_behind_history(state)
-    if state is not None and (ahead or progress.whole or progress.held or context.options.replay):
+    again = progress.whole or bool(progress.held) or context.options.replay
+    if state is not None and (again or progress.is_behind_history(state)):
         rows = rows.join(delta.read(context.spark, uri), [*table.key, HASH, "_deleted"], "left_anti")
-        if ahead and rows.isEmpty():
+        if progress.is_in_history(state) and rows.isEmpty():
             return
     delta.append(rows, uri, commit)
 

@@ -190,7 +190,7 @@ def _keep_history(table: Table, context: Context, progress: Progress, good: pa.T
                          remedy="run with full_refresh for this table.")  # fmt: skip
     if state is not None and (progress.held or progress.is_behind_history(state)):
         rows = _not_in(rows, held.read(among={key: rows.column(key).unique() for key in table.key}), table)
-        if not rows.num_rows and progress.is_behind_history(state):
+        if not rows.num_rows and progress.is_in_history(state):
             return
     name = progress.history_application(table, state, context.run_id)
     commit_change(held, Change.appending(rows, held), context.commit(name, progress.bronze.version, result))
