@@ -19,6 +19,8 @@ from lakehouse.source.horizon import fix_horizon
 from lakehouse.specs import Layer
 
 pytestmark = pytest.mark.postgres
+# What is decided before a row is read: there is one road to it.
+BY_DRIVER = pytest.mark.parametrize("shop", [{}], indirect=True, ids=["driver"])
 COLUMNS = ["order_id string key", "status string required", "amount decimal(12,2)", "updated_at timestamp required"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -101,7 +103,12 @@ def test_a_horizon_that_is_held_by_a_transaction_stops_no_run_and_loses_no_delet
     assert silver(house) == [("late", "new"), ("o2", "new"), ("o3", "new")]
 
 
-@pytest.mark.parametrize("zone", ["America/Sao_Paulo", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    ("shop", "zone"),
+    [({}, "America/Sao_Paulo"), ({}, "Asia/Tokyo"), ({"small_batch_rows": 0}, "America/Sao_Paulo")],
+    indirect=["shop"],
+    ids=["driver-west", "driver-east", "spark-west"],
+)
 def test_rows_stamped_by_a_wall_clock_come_as_soon_as_those_with_a_zone(shop, ask, zone):
     """Inserts, an update and a delete of a source behind UTC, and of one before it."""
     ask("ALTER TABLE shop.orders ALTER updated_at TYPE timestamp USING updated_at - interval '1 day'")
@@ -122,6 +129,7 @@ def test_rows_stamped_by_a_wall_clock_come_as_soon_as_those_with_a_zone(shop, as
     assert run(house, full_refresh=True)["bronze.orders"].ledger.inserted == 0
 
 
+@BY_DRIVER
 def test_who_holds_the_horizon_is_named_by_every_run_and_plan_also_where_nothing_is_read(
     shop, ask, database, monkeypatch
 ):
@@ -146,6 +154,7 @@ def found_out(monkeypatch, **otherwise):
     monkeypatch.setattr(app, "fix_horizon", lambda source: replace(fix_horizon(source), **otherwise))
 
 
+@BY_DRIVER
 def test_a_source_whose_clock_was_set_back_fails_the_run_until_it_has_caught_up(shop, ask, monkeypatch):
     house = shop()
     ahead = datetime.now(UTC) + timedelta(hours=1)
@@ -163,6 +172,7 @@ def test_a_source_whose_clock_was_set_back_fails_the_run_until_it_has_caught_up(
     assert run(house, window_from=ahead - timedelta(hours=1))["bronze.orders"].ledger.inserted == 1
 
 
+@BY_DRIVER
 def test_a_prepared_transaction_stops_a_first_load_and_lets_others_wait(shop, ask, monkeypatch):
     house = shop()
     found_out(monkeypatch, prepared=("transfer 7",), warnings=("transfer 7 is not ended",))
@@ -303,6 +313,7 @@ def test_a_vanished_key_gets_one_tombstone_also_where_only_quarantine_held_it(sh
     assert ("o2", "back") in silver(house)
 
 
+@BY_DRIVER
 def test_deletes_that_are_not_taken_are_counted_and_said_without_a_commit(shop, ask):
     """Where Spark may not be asked for: a run that finds nothing new starts none."""
     house = shop()
