@@ -206,6 +206,7 @@ def test_kafka_of_the_profile_streaming_keeps_a_message_over_a_kill(platform: An
 
 
 def test_a_stream_and_a_batch_of_the_same_table_beside_each_other(platform: Any, say: Callable[[str], None]) -> None:
+    platform.compose("up", "--detach", "--wait", "--no-build", "kafka")
     simulate(source(platform), changes=0.05, seed=9)
     asked = {"reviews": 20_000, "rate": 400, "bad_share": 0.05}
     began, stream = time.monotonic(), platform.trigger("streaming_pipeline", asked)
