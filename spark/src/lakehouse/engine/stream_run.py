@@ -129,9 +129,10 @@ class StreamRun:
             try:
                 if self._go_on(facts, end, lost):
                     return StreamOutcome(self.request.run_id, self.attempt, self.sum.result, self.sum.batches, lost)
-                facts = topic_facts(bootstrap, self.stream.topic)
             except StoreUnavailable as error:
                 end.wait_for_store(error)
+            # Where the topic ends by now: what was read meanwhile is no loss.
+            facts = topic_facts(bootstrap, self.stream.topic)
 
     def _go_on(self, facts: TopicFacts, end: End, lost: dict[int, tuple[int, int]]) -> bool:
         """Go on where the commits say; tell whether that was to the end, or to a topic with other partitions."""
