@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from lakehouse.changes.columns import Columns
@@ -40,13 +42,18 @@ def test_a_column_too_large_to_be_held_is_still_read():
     assert held.get("f", "key", pa.int64(), lambda: column(2))[0].as_py() == 2
 
 
-def test_fewer_are_held_while_a_stream_runs():
-    loaded: list[str] = []
+def reader(most_bytes: int) -> tuple[Columns, list[str], Callable[[str], None]]:
+    """Columns that hold so much, the files that were loaded for them, and what asks them for a file's."""
+    held, loaded = Columns(most_bytes), []
 
     def read(file: str) -> None:
         held.get(file, "key", pa.int64(), lambda: loaded.append(file) or column(0))
 
-    held = Columns(most_bytes=8 * 800)
+    return held, loaded, read
+
+
+def test_fewer_are_held_while_a_stream_runs():
+    held, loaded, read = reader(8 * 800)
     for file in "12345":
         read(file)
     with held.at_most(4 * 800):
@@ -58,12 +65,7 @@ def test_fewer_are_held_while_a_stream_runs():
 
 
 def test_what_is_in_no_table_any_more_is_forgotten_and_makes_room():
-    loaded: list[str] = []
-
-    def read(file: str) -> None:
-        held.get(file, "key", pa.int64(), lambda: loaded.append(file) or column(0))
-
-    held = Columns(most_bytes=4 * 800)
+    held, loaded, read = reader(4 * 800)
     for file in "1234":
         read(file)
     held.forget({"2", "3", "never-held"})

@@ -19,7 +19,9 @@ Missing = tuple[str, str | None]
 
 def no_orphans_any_more(table: Table, context: Context) -> list[str]:
     """Return the fingerprints of held rows that were rejected for missing parents alone, all of which are there now."""
-    foreign = {key.name: key for key in table.foreign_keys if key.severity == "error"}
+    # The value of a derived column is not the one that the source has, which is all that is kept of it.
+    derived = {column.name for column in table.columns if column.expression}
+    foreign = {key.name: key for key in table.foreign_keys if key.severity == "error" and key.column not in derived}
     held = context.snapshot(context.lake.quarantine(table)) if foreign else None
     if held is None:
         return []

@@ -129,13 +129,13 @@ def find_progress(table: Table, block: Silver, context: Context) -> Progress | N
         raise StateError(
             f"Silver has consumed Bronze version {silver.number}, but Bronze stands at {bronze.version}.",
             where=table.full_name,
-            remedy=_put_back(table, block, context),
+            remedy=_remedy(table, block, context),
         )
     if silver is not None and bronze.made_at > silver.committed_at:
         raise StateError(
             f"Bronze was made at {bronze.made_at:%Y-%m-%d %H:%M:%S}, after Silver's newest commit of another Bronze.",
             where=table.full_name,
-            remedy=_put_back(table, block, context),
+            remedy=_remedy(table, block, context),
         )
     feed = f"{table.pipeline}.{Layer.BRONZE}.{table.name}"
     progress = Progress(context.lake.of(table), silver, bronze, feed, batch_application(table))
@@ -151,7 +151,7 @@ def find_progress(table: Table, block: Silver, context: Context) -> Progress | N
     )  # fmt: skip
 
 
-def _put_back(table: Table, block: Silver, context: Context) -> str:
+def _remedy(table: Table, block: Silver, context: Context) -> str:
     places = [context.lake.of(table), *([context.lake.history(table)] if block.history else [])]
     return f"restore Bronze, or move {' and '.join(places)} away: a run makes them anew from it."
 

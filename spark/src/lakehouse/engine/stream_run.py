@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 # A batch run that holds the table is not waited for longer: events go on into Bronze meanwhile.
 _TURN_SECONDS = 0.5
-# Columns of data files that stay in memory: those of files that compaction has replaced would, too.
+# Columns of data files that stay in memory, of what several tables of a batch would keep for each other.
 _HELD_BYTES = 96 << 20
 
 
