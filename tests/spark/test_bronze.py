@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,8 +16,10 @@ import pytest
 from lakehouse.engine import app
 from lakehouse.engine.bronze import make_plan
 from lakehouse.engine.context import Options
+from lakehouse.engine.jdbc import read_rows
 from lakehouse.engine.plan import plan_run
-from lakehouse.errors import SourceError, SpecError, StateError
+from lakehouse.errors import ChangedMeanwhile, SourceError, SourceUnavailable, SpecError, StateError
+from lakehouse.settings import Settings
 from lakehouse.source.horizon import fix_horizon
 from lakehouse.specs import Layer
 
@@ -58,7 +63,13 @@ def horizon(house):
 
 
 def run(house, **options):
-    return house.ok("bronze", "silver", **options)
+    """Bronze on the road that is tried, Silver on the shorter one: its own tests try both."""
+    found, road = house.ok("bronze", **options), house.settings
+    house.settings = road.model_copy(update={"small_batch_rows": Settings.model_fields["small_batch_rows"].default})
+    try:
+        return found | house.ok("silver", **options)
+    finally:
+        house.settings = road
 
 
 def test_ties_at_the_boundary_come_once_with_the_window_that_begins_there(shop, ask):
@@ -366,6 +377,64 @@ def test_a_read_in_parts_reads_each_row_once(shop, ask):
     (count,) = ask("SELECT count(*) FROM shop.orders")[0]
     assert run(house)["bronze.orders"].ledger.inserted == count > 3_000
     assert len({row[0] for row in bronze(house)}) == len(bronze(house)) == count
+
+
+@pytest.mark.parametrize("shop", [{"small_batch_rows": 0}], indirect=True, ids=["spark"])
+def test_a_source_that_stops_in_the_middle_of_a_read_in_parts_moves_no_horizon(shop, ask, database, monkeypatch):
+    """The parts wait for a lock; the session of one of them is ended, the others go on."""
+    house = shop(rows_per_partition=1_000)
+    run(house)
+    ask("INSERT INTO shop.orders SELECT 'p' || n, repeat('x', 200), n FROM generate_series(1, 3500) AS n")
+    before = house.versions()
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%shop.orders%'"
+    with closing(psycopg2.connect(database)) as other, other.cursor() as cursor, ThreadPoolExecutor() as pool:
+
+        def stop_one():
+            deadline = time.monotonic() + 60
+            while not (found := ask(waiting)) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            ask("SELECT pg_terminate_backend(%s)", found[0][0])
+            other.rollback()
+
+        def lock_when_all_is_planned(*asked):
+            rows = read_rows(*asked)
+            cursor.execute("LOCK TABLE shop.orders IN ACCESS EXCLUSIVE MODE")
+            stopped.append(pool.submit(stop_one))
+            return rows
+
+        stopped = []
+        monkeypatch.setattr("lakehouse.engine.bronze.read_rows", lock_when_all_is_planned)
+        with pytest.raises(SourceUnavailable, match="terminating connection"):
+            run(house)
+        stopped[0].result()
+    monkeypatch.undo()
+    assert house.versions() == before
+    assert run(house)["bronze.orders"].ledger.inserted == 3500
+
+
+def test_columns_that_change_between_plan_and_read_end_it_by_name(shop, ask, monkeypatch):
+    """Each part of a read is a statement of its own, with the type that was planned: it would round the new values."""
+    house = shop()
+    run(house)
+    before = house.versions()
+    ask("INSERT INTO shop.orders VALUES ('new', 'new', 1)")
+
+    def overtaken_by(statement):
+        def plan(*asked):
+            made = make_plan(*asked)
+            ask(statement)
+            return made
+
+        monkeypatch.setattr("lakehouse.engine.bronze.make_plan", plan)
+
+    overtaken_by("ALTER TABLE shop.orders ALTER amount TYPE numeric(14,4), ADD \"the 'new' one\" text")
+    told = "shop.orders changed while it was read, it now has amount numeric(14,4), the 'new' one text. Next: run again"
+    with pytest.raises(ChangedMeanwhile, match=re.escape(told)):
+        run(house)
+    overtaken_by("ALTER TABLE shop.orders DROP amount")
+    with pytest.raises(SourceError, match='column "amount" does not exist'):
+        run(house)
+    assert house.versions() == before
 
 
 def test_a_tenth_table_is_one_file(shop, ask, build):

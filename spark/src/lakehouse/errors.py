@@ -60,6 +60,13 @@ class SourceUnavailable(LakehouseError):
     exit_code = 75
 
 
+class ChangedMeanwhile(SourceError):
+    """The source's columns changed between the plan of a read and its end; nothing of the read is kept."""
+
+    heals = True
+    exit_code = 75
+
+
 class SchemaChanged(SourceError):
     """The source's columns differ from the table's in a way its policy does not take."""
 

@@ -20,6 +20,7 @@ from lakehouse.engine.drift import arrow_type, spark_type
 from lakehouse.engine.jdbc import select_list, window_predicate
 from lakehouse.engine.window import micros
 from lakehouse.source.copy import copy_rows
+from lakehouse.source.unchanged import is_unchanged
 from lakehouse.specs import Silver, Table
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def _window_rows(plan: Plan, context: Context, held: Snapshot) -> pa.Table:
     url = context.settings.connection_url(context.catalog.pipeline.connection)
     inside = window_predicate(plan.block.watermark, plan.low, plan.high, without_watermark=False)
     schema, name = plan.block.source.split(".")
-    select = f'SELECT {select_list(plan.columns)} FROM "{schema}"."{name}" WHERE {inside}'
+    unchanged = is_unchanged(plan.block.source, plan.columns)
+    select = f'SELECT {select_list(plan.columns)} FROM "{schema}"."{name}" WHERE {unchanged} AND {inside}'
     shape = pa.schema([held.schema.field(column.name) for column in plan.columns])
     try:
         rows = copy_rows(url, select, shape)

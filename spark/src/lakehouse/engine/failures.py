@@ -21,6 +21,7 @@ from lakehouse.errors import (
     StateError,
     StoreUnavailable,
 )
+from lakehouse.source.unchanged import changed_meanwhile
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,8 @@ def translated(where: str) -> Iterator[None]:
     except (Py4JError, PySparkException) as error:
         log.debug("spark failed", table=where, trace=str(error))
         trace = str(error)
+        if changed := changed_meanwhile(trace, where):
+            raise changed from error
         for pattern, kind, remedy in _KNOWN:
             if re.search(pattern, trace):
                 raise kind(f"{last_cause(error)}.", where=where, remedy=remedy) from error

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.source.describe import Column
+from lakehouse.source.unchanged import is_unchanged
 
 # Types that JDBC carries without loss as they are; any other is read as its text.
 _PLAIN = ("smallint", "integer", "bigint", "text", "boolean", "date", "real", "double precision")
@@ -65,8 +66,6 @@ def read_rows(
         .option("socketTimeout", "300")
         .option("options", "-c TimeZone=UTC")
     )
-    queries = [
-        f'(SELECT {select_list(columns)} FROM "{schema}"."{name}" WHERE {predicate}) AS rows'
-        for predicate in predicates
-    ]
+    select = f'SELECT {select_list(columns)} FROM "{schema}"."{name}" WHERE {is_unchanged(table, columns)}'
+    queries = [f"({select} AND {predicate}) AS rows" for predicate in predicates]
     return reduce(DataFrame.union, [reader.option("dbtable", query).load() for query in queries])

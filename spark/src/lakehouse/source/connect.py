@@ -11,6 +11,7 @@ from psycopg2 import errorcodes, extensions
 
 from lakehouse.errors import SourceError, SourceUnavailable
 from lakehouse.log import redact
+from lakehouse.source.unchanged import changed_meanwhile
 
 CONNECT_TIMEOUT_S = 10
 # Refusals that a second try cannot heal; everything else that fails while connecting may pass.
@@ -73,6 +74,8 @@ def translated(url: str) -> Iterator[None]:
 
 def source_error(error: psycopg2.Error, url: str) -> SourceError | SourceUnavailable:
     """Return our error for one of psycopg2 that came after connecting; whether it heals follows from its SQLSTATE."""
+    if changed := changed_meanwhile(str(error), place(url)):
+        return changed
     said = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
     lost = error.pgcode is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
     if lost or (error.pgcode or "").startswith(_PASSING_CLASSES):
