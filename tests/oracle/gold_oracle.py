@@ -2,9 +2,10 @@
 
 Written from the design and from what the contracts say in words, sharing nothing with the platform: not its SQL, not
 its code. A table is a DuckDB table `gold.<name>` made from `gold/<name>.sql`. Of an SCD2 dimension it holds the current
-members, and `<name>_versions` all versions; of a fact, in place of each surrogate key, `known_<natural key>`: the
-member that key has to lead to, NULL for the unknown, and `known_<natural key>_since`, the beginning of its version.
-When a key went is between two looks at the source: its last version ends at `GONE`. A key that returns is not told.
+members, and `<name>_versions` all versions, made from the changes that its file tells of; of a fact, in place of each
+surrogate key, `known_<natural key>`: the member that key has to lead to, NULL for the unknown, and
+`known_<natural key>_since`, the beginning of its version. When a key went is between two looks at the source: its last
+version ends at `GONE`. A key that returns is not told.
 
     con = oracle.connect()
     oracle.take(con, url)                     # the source as it is now: the load
@@ -105,8 +106,6 @@ CONVENTIONS = {
     "days(first, last)": "CAST(last AS DATE) - CAST(first AS DATE)",
     "sold(status)": "status NOT IN ('canceled', 'unavailable')",
     "written(words)": "coalesce(trim(words), '') <> ''",
-    "since(first, changed_at)": "CASE WHEN first THEN TIMESTAMPTZ '1900-01-01 00:00:00+00' ELSE changed_at END",
-    "until(next, gone)": f"CASE WHEN next IS NULL AND gone THEN {GONE} ELSE next END",
     # NULL is a value of its own.
     "said(a, b, c)": "concat_ws('|', coalesce(a::VARCHAR, '∅'), coalesce(b::VARCHAR, '∅'), coalesce(c::VARCHAR, '∅'))",
     # Cells of a tenth of a degree.
@@ -148,6 +147,13 @@ MOMENTS = {
 
 # SCD2 dimension → its natural key.
 VERSIONED = {"dim_customers": "customer_unique_id", "dim_products": "product_id", "dim_sellers": "seller_id"}
+
+# SCD2 dimension → which keys are gone; that a customer's rows are deleted says nothing of the person.
+GONE_KEYS = {
+    "dim_customers": "false",
+    "dim_products": "product_id NOT IN (SELECT product_id FROM silver.products)",
+    "dim_sellers": "seller_id NOT IN (SELECT seller_id FROM silver.sellers)",
+}
 
 _HOLIDAYS = sorted(holidays.country_holidays("BR", years=range(2016, 2021)))
 _COLUMNS = """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
@@ -238,10 +244,25 @@ def _all_of(rules: Collection[str]) -> str:
 def build_gold(con: duckdb.DuckDBPyConnection) -> None:
     """Make every table of `GOLD` anew from Silver."""
     for table in GOLD:
-        con.execute(f"CREATE OR REPLACE TABLE gold.{table} AS {(HERE / 'gold' / f'{table}.sql').read_text()}")
+        query = (HERE / "gold" / f"{table}.sql").read_text()
+        if (dimension := table.removesuffix("_versions")) in VERSIONED and dimension != table:
+            query = _versions(query, VERSIONED[dimension], GONE_KEYS[dimension])
+        con.execute(f"CREATE OR REPLACE TABLE gold.{table} AS {query}")
         for dimension, natural in VERSIONED.items() if table in MOMENTS else ():
             if f"known_{natural}" in _types(con, f"gold.{table}"):
                 _refer(con, table, dimension, natural)
+
+
+def _versions(changes: str, key: str, gone: str) -> str:
+    """The query for a dimension's versions, from that for (key, updated_at, said); the first is open to the past."""
+    moment = f"OVER (PARTITION BY {key} ORDER BY updated_at)"
+    return (
+        f"WITH compared AS (SELECT *, row_number() {moment} = 1 AS first, said IS DISTINCT FROM lag(said) {moment} "
+        f"AS differs FROM ({changes})) SELECT {key}, said, "
+        "CASE WHEN first THEN TIMESTAMPTZ '1900-01-01 00:00:00+00' ELSE updated_at END AS valid_from, "
+        f"coalesce(lead(updated_at) {moment}, CASE WHEN {gone} THEN {GONE} END) AS valid_to "
+        "FROM compared WHERE first OR differs"
+    )
 
 
 def _refer(con: duckdb.DuckDBPyConnection, fact: str, dimension: str, natural: str) -> None:
