@@ -24,6 +24,12 @@ from lakehouse.lake.tables import put_back, reading
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Silver, Table
 
+# To adapt a plan at run time costs more than it gains over rows that the driver holds.
+ONE_PART = {"spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "1"}
+# Up to here a query's expressions are interpreted: to compile them takes longer than the rows do.
+INTERPRETED_ROWS = 10_000
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -129,9 +135,9 @@ class Context:
         return delta.local(self.spark, found.read().drop_columns([FILE, ROW]))
 
     @contextmanager
-    def few_rows(self) -> Iterator[None]:
-        """Plan queries once and in one part: adapting a plan at run time costs more than a small change set gains."""
-        settings = {"spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "1"}
+    def few_rows(self, rows: int) -> Iterator[None]:
+        """Plan queries over so many rows of the driver once and in one part, and compile them only where that pays."""
+        settings = ONE_PART | (INTERPRETED if rows <= INTERPRETED_ROWS else {})
         before = {name: str(self.spark.conf.get(name)) for name in settings}
         for name, value in settings.items():
             self.spark.conf.set(name, value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
@@ -185,7 +184,7 @@ def _run(work: Work) -> TableResult:
         versions_read=dict(work.now.versions),
     )  # fmt: skip
     try:
-        with context.phase("compute"), nullcontext() if work.whole else context.few_rows():
+        with context.phase("compute"):
             rebuild = Rebuild(work)
     except NotReadable as error:
         log.info("Spark compares the rows", table=table.full_name, why=str(error))

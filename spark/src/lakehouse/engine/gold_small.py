@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -68,20 +69,23 @@ class Rebuild:
             return None, self.table.none()
         among = {column: distinct(tail.column(column)) for column in columns}
         changes = _only(self.inputs.rows(name, among), tail, {column: column for column in columns})
-        rows = versions(self.work.sql({name: self._frame(changes)}), block)
+        with self._few(changes):
+            desired = self._arrow(versions(self.work.sql({name: self._frame(changes)}), block))
         known = {column: among[carried[column]] for column in block.key}
         held = self.table.read(list(dict.fromkeys([*self._identity, *block.key])), among=known)
-        return self._arrow(rows), _only(held, tail, {key: carried[key] for key in block.key})
+        return desired, _only(held, tail, {key: carried[key] for key in block.key})
 
     def _incremental(self, block: Incremental) -> tuple[pa.Table | None, pa.Table]:
         keys = affected_keys(self.inputs, block, self.table)
         if not len(keys):
             return None, self.table.none()
         views = rows_of_keys(self.inputs, block, keys)
-        rows = self.work.sql({name: self._frame(view) for name, view in views.items()})
-        if block.lookups:
-            rows = self._resolved(rows.toArrow(), block)
-        return self._arrow(rows), self.table.read(self._identity, among={block.rebuild_by: keys})
+        with self._few(*views.values()):
+            rows = self.work.sql({name: self._frame(view) for name, view in views.items()})
+            if block.lookups:
+                rows = self._resolved(rows.toArrow(), block)
+            desired = self._arrow(rows)
+        return desired, self.table.read(self._identity, among={block.rebuild_by: keys})
 
     def _resolved(self, facts: pa.Table, block: Incremental) -> DataFrame:
         rows = self._frame(facts)
@@ -95,7 +99,11 @@ class Rebuild:
 
     def _full(self, block: Full) -> tuple[pa.Table, pa.Table]:
         held = self._few_of_table().read(self._identity)
-        return self._arrow(self.work.full(block, self._view)), held
+        with self.work.context.few_rows(sum(self.inputs.snapshot(name).rows for name in self.work.now.versions)):
+            return self._arrow(self.work.full(block, self._view)), held
+
+    def _few(self, *inputs: pa.Table) -> AbstractContextManager[None]:
+        return self.work.context.few_rows(sum(rows.num_rows for rows in inputs))
 
     @property
     def _identity(self) -> list[str]:

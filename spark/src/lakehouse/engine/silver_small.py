@@ -61,7 +61,7 @@ class Batch:
 
 def run_small(table: Table, block: Silver, context: Context, progress: Progress, batch: Batch) -> TableResult:
     """Judge, quarantine, merge; the commit's note holds the whole ledger."""
-    with context.phase("judge"), context.few_rows():
+    with context.phase("judge"), context.few_rows(batch.rows.num_rows):
         judged, rules = _judged(table, block, context, batch)
     counts = batch.counted(_counts(judged, rules))
     result = progress.result(table, counts.rules)
