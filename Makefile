@@ -162,5 +162,5 @@ $(ARCHIVE): $(PACKAGE) $(JARS)
 $(JARS):
 	@$(MAKE) java
 	@echo "Gathering jars into spark/jars …"
-	@mvn -B -q -f spark/pom.xml package
+	@mvn -B -q -Dstyle.color=never -f spark/pom.xml package
 	@touch $@

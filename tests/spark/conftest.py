@@ -15,10 +15,18 @@ from modules import load
 
 from lakehouse.audit.migrate import migrate
 from lakehouse.engine.session import start_session
+from lakehouse.launch import spark_conf
 from lakehouse.settings import Settings
 from lakehouse.specs.pipeline import Spark
 
 ROOT = Path(__file__).parents[2]
+# Of a few rows: to compile a query, or to plan it anew while it runs, costs twice what running it does. Whole runs (the
+# oracle's, the stack's, the drills) leave Spark as people have it.
+FEW_ROWS = {
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 Ask = Callable[..., list[tuple[Any, ...]]]
 
 
@@ -33,6 +41,7 @@ def spark():
     """The one session, started as every driver is, on a machine that says it is in São Paulo."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "America/Sao_Paulo")
+        patch.setattr("lakehouse.engine.session.spark_conf", lambda *given: spark_conf(*given) | FEW_ROWS)
         session = start_session(Settings(_env_file=None, home=ROOT), Spark(), "tests")
     yield session
     session.stop()

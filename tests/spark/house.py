@@ -5,18 +5,22 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterable, Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import yaml
 from deltalake import DeltaTable
-from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.engine import delta
+from lakehouse.changes.definition import new_table
+from lakehouse.changes.files import snapshot
+from lakehouse.changes.write import Change, Commit, commit_change
 from lakehouse.engine.app import Outcome, Request, run
 from lakehouse.engine.context import Options
+from lakehouse.engine.drift import arrow_type
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Layer, load_catalog
@@ -24,6 +28,7 @@ from lakehouse.specs import Catalog, Layer, load_catalog
 ROOT = Path(__file__).parents[2]
 _LOGICAL = {"string": "string", "boolean": "boolean", "date": "date", "timestamp": "timestamp"}
 _LOGICAL |= dict.fromkeys(("tinyint", "smallint", "int", "bigint"), "integer")
+_DUCKDB = {"timestamp": "TIMESTAMPTZ", "timestamp_ntz": "TIMESTAMP", "string": "VARCHAR"}
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -57,6 +62,19 @@ def numbered_keys(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return columns
 
 
+def shape(schema: str) -> pa.Schema:
+    """The Arrow schema for `name type, …`, with the operation at its end."""
+    fields = [field.split(" ", 1) for field in [*schema.split(", "), "_op string"]]
+    return pa.schema([(name, arrow_type(kind)) for name, kind in fields])
+
+
+def columnar(schema: str, rows: Iterable[Sequence[Any]]) -> pa.Table:
+    """Rows as Arrow, in the types of a schema such as `id string, n int`."""
+    fields = shape(schema)
+    columns = list(zip(*rows, strict=True)) or [[]] * len(fields)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)], fields)
+
+
 class House:
     """A pipeline `shop` and its lake under `folder`; `contracts` by `layer.table` (Gold: a pair with the SQL)."""
 
@@ -82,6 +100,16 @@ class House:
         (self.pipeline / "pipeline.yaml").write_text(yaml.safe_dump(head))
         for name, said in contracts.items():
             self.write(name, said)
+
+    def copy(self, folder: Path) -> House:
+        """The same lake once more in another folder: what tests begin with is made once."""
+        shutil.copytree(self.folder, folder)
+        other = copy(self)
+        other.folder, other.pipeline = folder, folder / self.pipeline.relative_to(self.folder)
+        places = {"pipelines": folder / "pipelines", "state": folder / "run"}
+        other.settings = self.settings.model_copy(update=places)
+        other.lake = Lake(other.settings, "shop")
+        return other
 
     def write(self, name: str, said: Any, version: str = "1.0.0") -> None:
         """Write (or rewrite) one table's contract, and its SQL for a Gold table."""
@@ -137,24 +165,28 @@ class House:
 
     def bring(self, table: str, schema: str, rows: Iterable[Sequence[Any]]) -> None:
         """Append one batch to a Bronze table, as a window of the source would; `rows` end with their `_op`."""
-        self._append(table, self.spark.createDataFrame([tuple(row) for row in rows], f"{schema}, _op string"))
+        self._append(table, columnar(schema, rows))
 
     def bring_text(self, table: str, schema: str, rows: Iterable[Sequence[str | None]]) -> None:
-        """The same from text, which Spark reads into the schema's types."""
+        """The same from text, which DuckDB reads into the schema's types."""
         fields = [field.split(" ", 1) for field in [*schema.split(", "), "_op string"]]
-        names = ", ".join(f"{name} string" for name, _ in fields)
-        frame = self.spark.createDataFrame([tuple(row) for row in rows], names)
-        self._append(table, frame.selectExpr(*[f"CAST({name} AS {kind}) AS {name}" for name, kind in fields]))
+        texts = columnar(", ".join(f"{name} string" for name, _ in fields[:-1]), rows)
+        connection = duckdb.connect()
+        connection.execute("SET TimeZone = 'UTC'")
+        read = ", ".join(f'"{name}"::{_DUCKDB.get(kind, kind)} AS "{name}"' for name, kind in fields)
+        self._append(table, connection.from_arrow(texts).select(read).to_arrow_table().cast(shape(schema)))
 
-    def _append(self, table: str, frame: Any) -> None:
+    def _append(self, table: str, rows: pa.Table) -> None:
         self.batches += 1
-        frame = frame.select(
-            "*",
-            F.lit(f"batch-{self.batches}").alias("_run_id"),
-            F.lit(EPOCH + timedelta(days=3650, seconds=self.batches)).alias("_ingested_at"),
-            F.lit("test").alias("_source"),
-        )
-        delta.append(frame, self.lake.uri("bronze", table), delta.Commit(f"bronze:{table}", self.batches))
+        origin = {"_run_id": f"batch-{self.batches}", "_source": "test"}
+        origin["_ingested_at"] = EPOCH + timedelta(days=3650, seconds=self.batches)
+        for name in ("_run_id", "_ingested_at", "_source"):
+            kind = pa.timestamp("us", "UTC") if name == "_ingested_at" else pa.string()
+            rows = rows.append_column(name, pa.array([origin[name]] * rows.num_rows, kind))
+        uri = self.lake.uri("bronze", table)
+        there = self.lake.open(uri)
+        held = snapshot(self.settings, there, uri) if there is not None else new_table(self.settings, uri, rows.schema)
+        commit_change(held, Change.appending(rows, held), Commit(f"bronze:{table}", self.batches))
 
     def delta(self, layer: str, table: str) -> DeltaTable:
         found = self.lake.open(self.lake.uri(layer, table))

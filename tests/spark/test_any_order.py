@@ -17,7 +17,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What is rejected again is seen again: only that is written.
 QUARANTINE = {"quarantine/shop/thing"}
 # Batches of each lake, and whether the driver may do what is small or Spark does it all.
-LAKES = ((3, {}), (2, {}), (2, {"small_batch_rows": 0}))
+LAKES = ((3, {}), (2, {"small_batch_rows": 0}))
 
 
 def contracts(build):

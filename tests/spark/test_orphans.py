@@ -11,7 +11,7 @@ ORDERS, ITEMS = (
     "id string, state string, at timestamp",
     "id string, order_id string, product_id int, n int, at timestamp",
 )
-BY_DRIVER = pytest.mark.parametrize("shop", [2_000_000], indirect=True, ids=["driver"])
+BY_DRIVER = pytest.mark.parametrize("loaded", [2_000_000], indirect=True, ids=["driver"])
 FED = {"watermark": "at", "latest_by": ["at"], "quarantine_limit": "100%"}
 
 
@@ -34,10 +34,10 @@ def contracts(build, **block):
     return {"silver.orders": orders, "silver.products": products, "silver.items": items}
 
 
-@pytest.fixture(params=[2_000_000, 0], ids=["driver", "spark"])
-def shop(request, house, build):
+@pytest.fixture(scope="module", params=[2_000_000, 0], ids=["driver", "spark"])
+def loaded(request, module_house, build):
     """Order o1 is odd, and so are its items orphans; i3 has no product either, i4 is wrong in itself."""
-    made = house(contracts(build, history=True), small_batch_rows=request.param)
+    made = module_house(contracts(build, history=True), small_batch_rows=request.param)
     made.bring("orders", ORDERS, [("o1", "odd", at(1), "upsert"), ("o2", "sent", at(1), "upsert")])
     made.bring("products", "id int, at timestamp", [(1, at(1), "upsert")])
     rows = [("i1", "o1", 1, 1), ("i2", "o2", 1, 2), ("i3", "o1", 7, 3), ("i4", "o1", 1, -4)]
@@ -45,6 +45,11 @@ def shop(request, house, build):
     made.ok("silver")
     assert items(made) == [("i2", 2)]
     return made
+
+
+@pytest.fixture
+def shop(loaded, tmp_path):
+    return loaded.copy(tmp_path / "copy")
 
 
 def items(shop, table="items"):

@@ -17,20 +17,25 @@ def at(minute: int) -> datetime:
     return DAY + timedelta(minutes=minute)
 
 
-@pytest.fixture
-def shop(house, build):
+@pytest.fixture(scope="module")
+def loaded(module_house, build):
     there = {"table": "word", "on": "category", "key": "category", "columns": {"english": "english"}}
     word = build.contract(["category string key", "english string", "at timestamp"], source="shop.word", **FED)
     columns = ["id string key", "category string", "english string", "at timestamp"]
     thing = build.contract(columns, source="shop.thing", history=True, references=[there], **FED)
     said = {"kind": "scd2", "changes_of": "thing", "key": ["id"], "sequence_by": ["at"], "surrogate": "thing_key"}
     dim = build.contract(DIM, **said), "SELECT id, english, at, _deleted FROM thing"
-    made = house({"silver.word": word, "silver.thing": thing, "gold.dim_thing": dim})
+    made = module_house({"silver.word": word, "silver.thing": thing, "gold.dim_thing": dim})
     made.bring("word", WORDS, [("livro", "book", at(0), "upsert"), ("mesa", "table", at(0), "upsert")])
     made.bring("thing", THINGS, [("a", "livro", at(1), "upsert"), ("a", "mesa", at(2), "upsert")])
     made.bring("thing", THINGS, [("b", "mesa", at(1), "upsert"), ("c", "vela", at(1), "upsert")])
     made.ok("silver")
     return made
+
+
+@pytest.fixture
+def shop(loaded, tmp_path):
+    return loaded.copy(tmp_path / "copy")
 
 
 def versions(shop):
