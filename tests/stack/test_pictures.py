@@ -33,8 +33,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def shop(new_settings: Callable[[], Settings], tmp_path: Path) -> Settings:
-    """A stack whose lake is MinIO, with made data for its source."""
+def shop(new_settings: Callable[[], Settings], tmp_path: Path, browser: Any) -> Settings:
+    """A stack whose lake is MinIO, with made data for its source; where no browser can look at it, none is started."""
+    browser.need_browser()
     made = new_settings()
     server = native_postgres(made, layout(made))
     databases = {
