@@ -14,6 +14,7 @@ import pytest
 from modules import load
 
 from lakehouse.audit.migrate import migrate
+from lakehouse.engine.context import INTERPRETED
 from lakehouse.engine.session import start_session
 from lakehouse.launch import spark_conf
 from lakehouse.settings import Settings
@@ -22,11 +23,7 @@ from lakehouse.specs.pipeline import Spark
 ROOT = Path(__file__).parents[2]
 # Of a few rows: to compile a query, or to plan it anew while it runs, costs twice what running it does. Whole runs (the
 # oracle's, the stack's, the drills) leave Spark as people have it.
-FEW_ROWS = {
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-}
+FEW_ROWS = INTERPRETED | {"spark.sql.adaptive.enabled": "false"}
 Ask = Callable[..., list[tuple[Any, ...]]]
 
 

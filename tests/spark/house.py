@@ -62,10 +62,14 @@ def numbered_keys(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return columns
 
 
+def fields_of(schema: str) -> list[list[str]]:
+    """Name and type of each column of `name type, …`, with the operation at the end."""
+    return [field.split(" ", 1) for field in [*schema.split(", "), "_op string"]]
+
+
 def shape(schema: str) -> pa.Schema:
-    """The Arrow schema for `name type, …`, with the operation at its end."""
-    fields = [field.split(" ", 1) for field in [*schema.split(", "), "_op string"]]
-    return pa.schema([(name, arrow_type(kind)) for name, kind in fields])
+    """The same as an Arrow schema."""
+    return pa.schema([(name, arrow_type(kind)) for name, kind in fields_of(schema)])
 
 
 def columnar(schema: str, rows: Iterable[Sequence[Any]]) -> pa.Table:
@@ -169,7 +173,7 @@ class House:
 
     def bring_text(self, table: str, schema: str, rows: Iterable[Sequence[str | None]]) -> None:
         """The same from text, which DuckDB reads into the schema's types."""
-        fields = [field.split(" ", 1) for field in [*schema.split(", "), "_op string"]]
+        fields = fields_of(schema)
         texts = columnar(", ".join(f"{name} string" for name, _ in fields[:-1]), rows)
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
