@@ -243,17 +243,19 @@ def test_a_store_that_comes_back_ends_no_run_and_no_event_comes_twice(shop, say,
     assert shop.ask(rows)[0][:3] == ("SUCCESS", 3, 2)
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["for too long", "told to stop meanwhile"])
+@pytest.mark.parametrize("told", ["never", "while it waits", "while it tries again"])
 def test_a_store_that_stays_away_ends_a_run_without_an_end_too(shop, say, monkeypatch, told):
     monkeypatch.setattr(stream_end, "_STORE", 0.1)
     monkeypatch.setattr(stream_run, "take_in", away(stream_run.take_in, 1_000, after=False))
     stop = threading.Event()
-    if told:
-        threading.Timer(2, stop.set).start()
+    if told == "while it waits":
+        monkeypatch.setattr(stop, "wait", lambda seconds: stop.set() or True)
+    if told == "while it tries again":
+        monkeypatch.setattr(stop, "wait", lambda seconds: stop.set() or False)
     shop.send(say(1))
     began = time.monotonic()
     with pytest.raises(StoreUnavailable, match="Connection refused"):
-        shop.take(Bounds("stopped", patience=60 if told else 2), stop=stop, run_id="in-vain")
+        shop.take(Bounds("stopped", patience=2 if told == "never" else 60), stop=stop, run_id="in-vain")
     assert time.monotonic() - began < 30
     assert shop.ask("SELECT status FROM audit.runs WHERE run_id = 'in-vain'") == [("FAILED",)]
     assert len(shop.events()) == 1

@@ -45,19 +45,21 @@ class End:
         self._ends = latest_of(facts) if bounds.until == "now" else None
         self._moved = self._topic_seen = time.monotonic()
         self._asked = 0.0
-        self._away: tuple[float, float] | None = None
+        self._away: tuple[float, float, StoreUnavailable] | None = None
         self._deadline = self._moved + 60 * bounds.minutes if bounds.minutes else None
 
     def is_reached(self, offsets: Mapping[int, int], *, waiting: bool) -> bool:
         """Tell whether all up to the end has been read and taken in, or the run was to go on until it is told to stop.
 
         `waiting`: events that were read are not in Silver yet. Raises StreamStalled for a run that is told to stop
-        before its end.
+        before its end, and what the store has said to one that is told to stop while the store is away.
         """
         ends = self._find_ends()
         if ends is not None and not waiting and not missing(offsets, ends):
             return True
-        over = self._stop.is_set() or (self._deadline is not None and time.monotonic() > self._deadline)
+        over = self._is_over()
+        if over and self._away is not None:
+            raise self._away[2]
         if over and self._bounds.until != "stopped":
             raise self._stalled("it was told to stop before its end", offsets)
         return over
@@ -79,13 +81,16 @@ class End:
         stop.
         """
         now = time.monotonic()
-        since, pause = self._away or (now, 0.5)
-        if now - since > self._bounds.patience:
+        since, pause, _ = self._away or (now, 0.5, error)
+        if now - since > self._bounds.patience or self._is_over():
             raise error
-        self._away = since, min(2 * pause, _STORE)
+        self._away = since, min(2 * pause, _STORE), error
         log.warning("the store is away; what was read is kept", error=str(error), seconds=round(now - since))
         if self._stop.wait(self._away[1]):
             raise error
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or (self._deadline is not None and time.monotonic() > self._deadline)
 
     def _has_other_partitions(self) -> bool:
         try:
