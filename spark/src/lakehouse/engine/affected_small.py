@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from lakehouse.changes.feed import NotReadable, changed_rows
 from lakehouse.changes.files import FILE, ROW, Snapshot
 from lakehouse.changes.query import query, quote
-from lakehouse.specs import Incremental, Lookup
+from lakehouse.specs import Incremental, Lookup, Table
 from lakehouse.specs.expressions import names_in_select
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Inputs:
 
     def __init__(self, work: Work) -> None:
         self.work, self.most = work, work.context.settings.small_batch_rows
-        self._spoken_of = names_in_select(str(work.table.sql))
+        self._spoken_of = _spoken_of(work.table)
         self._open: dict[str, Snapshot] = {}
 
     def snapshot(self, name: str) -> Snapshot:
@@ -61,6 +61,16 @@ class Inputs:
     def _columns(self, there: Snapshot, among: Mapping[str, pa.Array]) -> list[str]:
         spoken_of = self._spoken_of
         return [name for name in there.schema.names if spoken_of is None or name.lower() in spoken_of or name in among]
+
+
+def _spoken_of(table: Table) -> set[str] | None:
+    """Return the columns, in lower case, that the table's SQL or a lookup may read; None: any."""
+    names = names_in_select(str(table.sql))
+    if names is None:
+        return None
+    lookups: list[Lookup] = getattr(table.block, "lookups", [])
+    looked_up = [name for each in lookups for name in (*each.on, each.surrogate, "valid_from", "valid_to")]
+    return names | {name.lower() for name in looked_up}
 
 
 def needed(found: Snapshot | None) -> Snapshot:

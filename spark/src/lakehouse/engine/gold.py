@@ -117,19 +117,19 @@ class Work:
             delta.local(self.context.spark, rows).createOrReplaceTempView(name)
         return self.context.spark.sql(str(self.table.sql))
 
-    def rows(self) -> DataFrame:
-        """Return all rows that the table should have, made from all of its inputs."""
+    def rows(self, view: Callable[[str], DataFrame]) -> DataFrame:
+        """Return all rows that the table should have, made from all of its inputs as `view` gives them."""
         block = self.table.block
         if isinstance(block, Full):
-            return self.full(block, self.read)
+            return self.full(block, view)
         if isinstance(block, Scd2):
-            made = versions(self.sql({block.changes_of: self.read(block.changes_of)}), block)
+            made = versions(self.sql({block.changes_of: view(block.changes_of)}), block)
             return made.unionByName(unknown_member(self.table, made))
         if not isinstance(block, Incremental):
             raise SpecError("no Gold table.", where=self.table.full_name)
-        rows = self.sql({name: self.read(name) for name in dict.fromkeys([*block.inputs, *block.read_whole])})
+        rows = self.sql({name: view(name) for name in dict.fromkeys([*block.inputs, *block.read_whole])})
         for lookup in block.lookups:
-            rows = resolve(rows, lookup, self.read(lookup.dimension), small=False)
+            rows = resolve(rows, lookup, view(lookup.dimension), small=False)
         return rows
 
     def full(self, block: Full, view: Callable[[str], DataFrame]) -> DataFrame:
@@ -216,13 +216,13 @@ def _run_large(work: Work, result: TableResult) -> TableResult:
     desired: DataFrame | None
     held: DataFrame | None
     if work.whole:
-        desired, held = work.rows(), work.held if work.state and not work.reshaped else None
+        desired, held = work.rows(work.read), work.held if work.state and not work.reshaped else None
     elif isinstance(table.block, Scd2):
         desired, held = _scd2(work, table.block)
     elif isinstance(table.block, Incremental):
         desired, held = _incremental(work, table.block)
     else:
-        desired, held = work.rows(), work.held
+        desired, held = work.rows(work.read), work.held
     commit = context.commit(f"gold:{table.name}", _number(work), result)
     with context.phase("write"):
         ledger = _write(work, desired, held, commit)

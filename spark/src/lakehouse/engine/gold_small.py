@@ -46,7 +46,8 @@ class Rebuild:
         if work.whole:
             self.inputs.need_few()
             known = None if work.state is None else self._few_of_table()
-            self.desired = self._arrow(work.rows())
+            with self._few_of_all():
+                self.desired = self._arrow(work.rows(self._view))
             self.table = known or new_table(work.context.settings, work.uri, self.desired.schema)
             self.held = self.table.read(self._identity)
             return
@@ -99,8 +100,11 @@ class Rebuild:
 
     def _full(self, block: Full) -> tuple[pa.Table, pa.Table]:
         held = self._few_of_table().read(self._identity)
-        with self.work.context.few_rows(sum(self.inputs.snapshot(name).rows for name in self.work.now.versions)):
+        with self._few_of_all():
             return self._arrow(self.work.full(block, self._view)), held
+
+    def _few_of_all(self) -> AbstractContextManager[None]:
+        return self.work.context.few_rows(sum(self.inputs.snapshot(name).rows for name in self.work.now.versions))
 
     def _few(self, *inputs: pa.Table) -> AbstractContextManager[None]:
         return self.work.context.few_rows(sum(rows.num_rows for rows in inputs))
