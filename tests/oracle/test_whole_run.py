@@ -126,17 +126,28 @@ def test_kills_anywhere_end_in_the_same_tables(
 ) -> None:
     expected = oracle.connect()
     oracle.take(expected, platform.source)
-    # After the first Bronze, Silver and Gold commits: each leaves another kind of half-done run behind.
-    for landmark in ("bronze/olist/orders", "silver/olist/orders", "gold/olist/fact_orders"):
-        process = platform.command()
-        log = platform.state / "lake" / landmark / "_delta_log" / "00000000000000000000.json"
-        deadline = time.monotonic() + 240
-        while not log.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert process.poll() is None, process.communicate()[1][-3000:]
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    kill_in_every_layer(platform)
+    platform.run()
+    agree(platform, expected)
+    simulate(platform.source, changes=0.05, seed=11)
+    oracle.take(expected, platform.source)
+    kill_in_every_layer(platform)
     platform.run()
     agree(platform, expected)
     assert platform.ask("SELECT count(*) FROM audit.run_logs WHERE status = 'RUNNING'") == [(0,)]
     assert platform.ask("SELECT count(*) FROM audit.runs WHERE status = 'RUNNING'") == [(0,)]
+
+
+def kill_in_every_layer(platform: Platform) -> None:
+    """Kill runs as soon as one table of a layer has a new version: each leaves another kind of half-done run behind."""
+    for layer, name in (("bronze", "orders"), ("silver", "orders"), ("gold", "fact_orders")):
+        log = platform.state / "lake" / layer / "olist" / name / "_delta_log"
+        before = set(log.glob("*.json"))
+        process = platform.command()
+        deadline = time.monotonic() + 240
+        while set(log.glob("*.json")) == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.poll() is None, process.communicate()[1][-3000:]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert set(log.glob("*.json")) != before
