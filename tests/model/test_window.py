@@ -114,11 +114,29 @@ def test_what_a_wall_clock_stamps_is_read_exactly_once_also_where_it_is_set_back
     assert seen == rows
 
 
+MICROSECONDS = st.lists(st.integers(0, 4_000_000), min_size=1, max_size=12).map(sorted)
+
+
+@given(MICROSECONDS, MICROSECONDS, st.integers(0, 6), st.sampled_from(["timestamp", "timestamp_ntz"]))
+@settings(max_examples=400, deadline=None)
+def test_what_a_column_rounds_is_read_exactly_once(stamped, runs, digits, kind):
+    unit = 10 ** (6 - digits)
+    seen, low = Counter(), None
+    for run in [*runs, 10_000_000]:
+        high = stamp_of(START + timedelta(microseconds=run), kind, "UTC", digits)
+        for row in (each for each in set(stamped) if each < run):
+            stamp = START + timedelta(microseconds=(row + unit // 2) // unit * unit)
+            stamp = stamp if kind == "timestamp" else stamp.replace(tzinfo=None)
+            seen[row] += (low is None or low <= stamp) and stamp < high
+        low = high
+    assert seen == Counter(set(stamped))
+
+
 def test_a_bound_waits_only_in_the_first_of_two_equal_hours():
     before, between, after = (datetime(2018, 2, 18, hour, 30, tzinfo=UTC) for hour in (0, 1, 2))
     stamps = [stamp_of(each, "timestamp_ntz", "America/Sao_Paulo") for each in (before, between, after)]
     assert stamps == [datetime(2018, 2, 17, *time) for time in ((22, 30), (23, 0), (23, 30))]
-    assert stamp_of(between, "timestamp", "America/Sao_Paulo") is between
+    assert stamp_of(between, "timestamp", "America/Sao_Paulo") == between
 
 
 def test_a_table_whose_commits_carry_no_horizon_is_not_started_over():

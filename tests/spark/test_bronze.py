@@ -141,6 +141,19 @@ def test_rows_stamped_by_a_wall_clock_come_as_soon_as_those_with_a_zone(shop, as
 
 
 @BY_DRIVER
+def test_rows_whose_stamps_are_rounded_to_seconds_come_once_each(shop, ask):
+    ask("ALTER TABLE shop.orders ALTER updated_at TYPE timestamptz(0)")
+    house = shop()
+    for number in range(12):
+        ask("INSERT INTO shop.orders VALUES (%s, 'new', 1)", f"rounded{number}")
+        time.sleep(0.13)
+        house.ok("bronze")
+    time.sleep(1.1)
+    house.ok("bronze")
+    assert sorted(key for key, *_ in bronze(house)) == sorted(["o1", "o2", "o3", *[f"rounded{n}" for n in range(12)]])
+
+
+@BY_DRIVER
 def test_who_holds_the_horizon_is_named_by_every_run_and_plan_also_where_nothing_is_read(
     shop, ask, database, monkeypatch
 ):

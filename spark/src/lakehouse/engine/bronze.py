@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
 import pyarrow as pa
 from psycopg2 import extensions
@@ -139,9 +140,9 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
 
 
 def _bounds(block: Silver, window: Window, found: Sequence[Column]) -> tuple[date | None, date]:
-    kind = next(spark_type(column.type) for column in found if column.name == block.watermark)
-    low = stamp_of(window.low, kind, block.timezone) if window.low else None
-    return low, stamp_of(window.high, kind, block.timezone)
+    column = next(column for column in found if column.name == block.watermark)
+    says = partial(stamp_of, kind=spark_type(column.type), zone=block.timezone, digits=column.digits)
+    return says(window.low) if window.low else None, says(window.high)
 
 
 def _untaken(table: Table, block: Silver, context: Context, connection: extensions.connection) -> int:

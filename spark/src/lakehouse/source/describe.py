@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from psycopg2 import extensions
@@ -34,6 +35,12 @@ class Column:
     name: str
     type: str
     nullable: bool
+
+    @property
+    def digits(self) -> int:
+        """Return how many digits of a second a time of this type keeps; what has more is rounded to them."""
+        found = re.match(r"time\w*\((\d)\)", self.type)
+        return int(found[1]) if found else 6
 
 
 def columns(url: str, schema: str, table: str) -> list[Column]:
