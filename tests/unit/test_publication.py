@@ -112,6 +112,14 @@ def test_what_passes_is_published_once(settings, shop, audit):
     assert audit.numbers == [1, 1]
 
 
+def test_a_publication_whose_copy_was_lost_is_copied_with_the_next(settings, shop, audit):
+    write(settings, ["toys"])
+    publish(settings, shop, Audit(), pass_gate(settings, shop).versions)
+    write(settings, ["games"])
+    publish(settings, shop, audit, pass_gate(settings, shop).versions)
+    assert audit.numbers == [1, 2]
+
+
 def test_where_no_table_is_nothing_is_published(settings, shop, audit):
     done = publish(settings, shop, audit, pass_gate(settings, shop).versions)
     assert (done.manifest, done.before, done.is_new) == (None, None, False)

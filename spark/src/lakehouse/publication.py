@@ -93,6 +93,9 @@ def make_public(
         return Published(None, number)
     guard()
     manifest = publish(settings, name, run_id, versions)
+    if before is not None and before.number != manifest.number:
+        # A crash may have kept the copy of the one before from being written.
+        audit.publication(before)
     audit.publication(manifest)
     return Published(manifest, number)
 
