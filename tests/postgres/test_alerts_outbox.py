@@ -173,6 +173,38 @@ def test_good_news_can_be_off_failures_and_their_recovery_not(audit, sender, dis
     assert fields(discord.shown()[1])["Recovered"] == "The run before it, `r1`, had failed."
 
 
+def test_what_repairs_nothing_is_no_recovery_and_hides_none(audit, sender, discord, ask):
+    runs = [
+        ("failed", "airflow", {"tables": None}, "FAILED"),
+        ("upkeep", "maintenance", {}, "SUCCESS"),
+        ("asked", "airflow", {"tables": [], "dry_run": True}, "SUCCESS"),
+        ("part", "airflow", {"tables": ["orders"], "dry_run": False}, "SUCCESS"),
+        ("layer", "cli", {"tables": [], "layers": ["gold"]}, "SUCCESS"),
+        ("repaired", "cli", {"tables": [], "layers": ["bronze", "silver", "gold"]}, "SUCCESS"),
+        ("next", "airflow", {"tables": None, "dry_run": None}, "SUCCESS"),
+    ]
+    for run_id, trigger, params, end in runs:
+        audit.start_run(run_id, "olist", 1, trigger, params)
+        audit.finish_run(run_id, 1, end, "why")
+    sender.drain(1)
+    assert [each["title"] for each in discord.shown()] == ["🔴 olist failed", "🟢 olist recovered"]
+    assert fields(discord.shown()[1])["Recovered"] == "The run before it, `failed`, had failed."
+    assert states(ask) == [("failed", "SENT", 1), ("repaired", "SENT", 1)]
+
+
+def test_maintenance_recovers_from_its_own_failures(audit, sender, discord):
+    for run_id, trigger, end in (
+        ("m0", "maintenance", "FAILED"),
+        ("run", "airflow", "SUCCESS"),
+        ("m1", "maintenance", "SUCCESS"),
+    ):
+        audit.start_run(run_id, "olist", 1, trigger)
+        audit.finish_run(run_id, 1, end, "why")
+    sender.drain(1)
+    assert fields(discord.shown()[1])["Recovered"] == "The run before it, `m0`, had failed."
+    assert len(discord.shown()) == 2
+
+
 def test_another_pipelines_failure_is_no_reason_to_tell_of_a_success(audit, sender, discord):
     fail(audit, "r1")
     audit.start_run("s1", "shop", 1, "cli")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from lakehouse.audit.alerts import failed_before
 from lakehouse.audit.database import Cursor
 
 
@@ -87,13 +88,6 @@ SELECT DISTINCT table_name, column_name, kind, action FROM audit.drift
 WHERE run_id = %s ORDER BY table_name, column_name, kind LIMIT %s
 """
 _PUBLICATION = "SELECT max(number) FROM audit.publications WHERE run_id = %s"
-_FAILED_BEFORE = """
-SELECT CASE WHEN status = 'FAILED' THEN run_id END FROM (
-    SELECT run_id, status, started_at FROM audit.runs
-    WHERE pipeline = %(pipeline)s AND status IN ('SUCCESS', 'FAILED') AND (started_at < %(began)s OR run_id = %(run)s)
-      AND NOT (run_id = %(run)s AND attempt = %(attempt)s)
-) AS earlier ORDER BY started_at DESC LIMIT 1
-"""
 
 
 def read_run(cursor: Cursor, run_id: str) -> RunFacts | None:
@@ -103,7 +97,6 @@ def read_run(cursor: Cursor, run_id: str) -> RunFacts | None:
     if row is None:
         return None
     attempt, pipeline, trigger, status, began_at, ended_at, seconds, error, link = row
-    known = {"pipeline": pipeline, "began": began_at, "run": run_id, "attempt": attempt}
     return RunFacts(
         run_id=run_id,
         attempt=attempt,
@@ -120,7 +113,7 @@ def read_run(cursor: Cursor, run_id: str) -> RunFacts | None:
         rules=_rows(cursor, _RULES, [run_id, LONGEST_LIST + 1]),
         drift=_rows(cursor, _DRIFT, [run_id, LONGEST_LIST + 1]),
         publication=_value(cursor, _PUBLICATION, [run_id]),
-        failed_before=_value(cursor, _FAILED_BEFORE, known),
+        failed_before=failed_before(cursor, run_id, attempt),
     )
 
 
@@ -129,7 +122,7 @@ def _rows(cursor: Cursor, query: str, parameters: list[Any]) -> list[tuple[Any, 
     return cursor.fetchall()
 
 
-def _value(cursor: Cursor, query: str, parameters: list[Any] | dict[str, Any]) -> Any:
+def _value(cursor: Cursor, query: str, parameters: list[Any]) -> Any:
     """Return the one value that a query finds, None when it finds none."""
     cursor.execute(query, parameters)
     (value,) = cursor.fetchone() or (None,)

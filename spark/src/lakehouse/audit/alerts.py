@@ -34,14 +34,21 @@ WITH alert AS (
 SELECT alert_id FROM alert
 """
 _IS_FOLLOWED = "SELECT EXISTS (SELECT FROM audit.alerts WHERE dedupe_key = %s)"
-_LAST_FAILED = """
-SELECT coalesce((
-    SELECT earlier.status = 'FAILED' FROM audit.runs AS earlier
-    WHERE earlier.pipeline = this.pipeline AND earlier.run_id <> this.run_id AND earlier.started_at < this.started_at
-      AND earlier.status IN ('SUCCESS', 'FAILED')
-    ORDER BY earlier.started_at DESC LIMIT 1
-), false)
-FROM audit.runs AS this WHERE run_id = %s AND attempt = %s
+# A run of some tables or layers, and one that only says what it would do, repair nothing; maintenance repairs its own.
+_WHOLE = """(
+    coalesce(jsonb_array_length(nullif({run}.params -> 'tables', 'null')), 0) = 0
+    AND NOT coalesce(({run}.params ->> 'dry_run')::boolean, false)
+    AND coalesce({run}.params -> 'layers' @> '["bronze", "silver", "gold"]', true)
+)"""
+_FAILED_BEFORE = f"""
+SELECT CASE WHEN earlier.status = 'FAILED' THEN earlier.run_id END
+FROM audit.runs AS this JOIN audit.runs AS earlier ON earlier.pipeline = this.pipeline
+WHERE this.run_id = %s AND this.attempt = %s
+  AND (earlier.trigger = 'maintenance') = (this.trigger = 'maintenance')
+  AND (earlier.run_id = this.run_id AND earlier.attempt < this.attempt
+    OR earlier.run_id <> this.run_id AND earlier.started_at < this.started_at AND {_WHOLE.format(run="this")})
+  AND (earlier.status = 'FAILED' OR earlier.status = 'SUCCESS' AND {_WHOLE.format(run="earlier")})
+ORDER BY earlier.started_at DESC LIMIT 1
 """
 
 
@@ -87,10 +94,11 @@ def is_followed(cursor: Cursor, run_id: str) -> bool:
     return cursor.fetchone() == (True,)
 
 
-def is_recovery(cursor: Cursor, run_id: str, attempt: int) -> bool:
-    """Tell whether the pipeline's run before this one had failed."""
-    cursor.execute(_LAST_FAILED, [run_id, attempt])
-    return cursor.fetchone() == (True,)
+def failed_before(cursor: Cursor, run_id: str, attempt: int) -> str | None:
+    """Return the failed run whose failure is over when this attempt succeeds: the one before it, or the run itself."""
+    cursor.execute(_FAILED_BEFORE, [run_id, attempt])
+    failed: tuple[str | None] = cursor.fetchone() or (None,)
+    return failed[0]
 
 
 def _key(run_id: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from lakehouse.audit import values
-from lakehouse.audit.alerts import insert_alert, is_followed, is_recovery, run_alert
+from lakehouse.audit.alerts import failed_before, insert_alert, is_followed, run_alert
 from lakehouse.audit.database import Cursor
 from lakehouse.audit.process import Process
 from lakehouse.errors import StateError
@@ -164,5 +164,5 @@ def finish(
     if reason is not None:
         cursor.execute(_END_TABLES, [reason, run_id, attempt])
         insert_alert(cursor, run_alert(row[0], run_id, attempt, "failed", "error", reason), secrets)
-    elif is_followed(cursor, run_id) or is_recovery(cursor, run_id, attempt):
+    elif is_followed(cursor, run_id) or failed_before(cursor, run_id, attempt) is not None:
         insert_alert(cursor, run_alert(row[0], run_id, attempt, "succeeded"), secrets)
