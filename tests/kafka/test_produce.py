@@ -79,6 +79,12 @@ def test_a_pace_is_kept(broker, topic, audit, reviews):
     assert 1.4 < done.seconds < 4
 
 
+def test_no_more_is_sent_after_its_minutes(broker, topic, audit, reviews):
+    done = produce(broker.bootstrap, audit, reviews, Request("r1", topic, 10_000, rate=100, minutes=0.03))
+    assert 100 < done.acknowledged < 200
+    assert all(row["finished_at"] for row in audit.sends_of("r1"))
+
+
 def test_rows_say_that_a_run_is_at_work_and_then_what_it_sent(broker, topic, audit, reviews):
     seen: list[list[dict]] = []
     request = Request("r1", topic, 300, rate=200)

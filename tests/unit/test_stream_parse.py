@@ -58,3 +58,14 @@ def test_a_tombstone_is_told_by_key_and_headers():
     assert (found.columns["order_id"], found.columns["review_id"], found.reasons) == ("o1", "r1", [])
     for headers in ([], [("review_id", b"")], [("review_id", b"\xff")], [("review_id", None)]):
         assert [reason.column for reason in read(None, b"o1", headers).reasons] == ["review_id"]
+
+
+def test_a_header_does_not_say_what_the_message_key_says():
+    found = read(None, b"o1", [("review_id", b"r1"), ("order_id", b"o2")])
+    assert (found.columns["order_id"], found.columns["review_id"]) == ("o1", "r1")
+
+
+def test_names_of_any_length_are_told_shortened():
+    found = read(json.dumps({"order_id": "o1", "x" * 5_000: 1, "x" * 6_000: 2}).encode())
+    assert found.unknown == ("x" * 200,)
+    assert len(json.loads(str(found.rescued))) == 2

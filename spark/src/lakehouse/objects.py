@@ -115,12 +115,21 @@ def delete_object(store: Store, path: str) -> None:
         return
 
 
-def list_names(store: Store, folder: str) -> list[str]:
-    """Return the names of the objects directly in a folder, sorted; an empty list when there are none."""
+def list_names(store: Store, folder: str, after: str = "") -> list[str]:
+    """Return the names of the objects directly in a folder, sorted; an empty list when there are none.
+
+    `after` leaves out the names up to it, itself included: a store is not asked for them.
+    """
     with store_errors(f"{store.uri}/{folder}", store.secrets):
-        found = obstore.list_with_delimiter(store.backend, folder)
-    names = sorted(str(each["path"]).rpartition("/")[2] for each in found["objects"])
-    if not names:
+        if after:
+            found = [
+                each for batch in obstore.list(store.backend, folder, offset=f"{folder}/{after}") for each in batch
+            ]
+        else:
+            found = list(obstore.list_with_delimiter(store.backend, folder)["objects"])
+    places = (str(each["path"]).rpartition("/") for each in found)
+    names = sorted(name for place, _, name in places if place == folder)
+    if not names and not after:
         _refuse_what_is_no_store(store, f"{folder}/nothing")
     return names
 

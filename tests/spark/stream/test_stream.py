@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from lakehouse.audit.lease import hold
 from lakehouse.audit.stream_rows import Sends
@@ -124,6 +126,17 @@ def test_unknown_fields_are_kept_and_told(shop, say):
     assert shop.silver("review_id, _rescued")[1:] == [("r1", '{"channel":"app","nested":{"a":[1,2.5]}}'), ("r2", None)]
     drift = shop.ask("SELECT column_name, kind, action FROM audit.drift WHERE run_id = %s ORDER BY 1", outcome.run_id)
     assert drift == [("channel", "added", "rescued"), ("nested", "added", "rescued")]
+
+
+def test_names_of_any_length_and_number_end_no_run_and_let_no_commit_grow(shop, say):
+    for run in range(3):
+        fields = {f"{name}{run}": name for name in range(60)}
+        shop.send(say(run, **fields, **{f"{run}{'long' * 1_500}": 1}))
+        outcome = shop.take()
+        assert ledger(outcome)["rows_in"] == 1
+        assert len(outcome.result.drift) == 61
+    shop.send(*[say(4 + n, **{f"{n} {name}": 1 for name in range(60)}) for n in range(3)])
+    assert len(shop.take(most=1).result.drift) == 100
 
 
 def test_a_tombstone_deletes_and_what_is_older_stays_away(shop, say):
@@ -291,6 +304,28 @@ def test_offsets_that_aged_out_are_told_with_their_range(shop, say, broker):
     assert told == [("accepted as lost: partition 1, 3 to 5",)]
 
 
+def test_a_transaction_that_was_aborted_at_the_end_is_nothing_to_wait_for(shop, say):
+    shop.send(say(1), partition=0)
+    producer = KafkaProducer(bootstrap_servers=shop.bootstrap, acks="all", transactional_id=f"t-{shop.topic}")
+    producer.init_transactions()
+    producer.begin_transaction()
+    key, value = b"o2", json.dumps(say(2)).encode()
+    producer.send(shop.topic, key=key, value=value, partition=0).get(10)
+    producer.abort_transaction()
+    producer.close()
+    assert ledger(shop.take(Bounds(patience=5))) == {"rows_in": 1, "inserted": 1}
+
+
+def test_offsets_of_a_new_partition_that_aged_out_are_told_too(shop, say, broker):
+    shop.send(say(1), partition=1)
+    shop.take()
+    ensure_topics(broker.bootstrap, [Topic(name=shop.topic, partitions=5, retention="1d")])
+    shop.send(say(2), say(3), say(4), partition=4)
+    KafkaAdminClient(bootstrap_servers=broker.bootstrap).delete_records({TopicPartition(shop.topic, 4): 2})
+    with pytest.raises(OffsetsLost, match="partition 4, 0 to 1"):
+        shop.take()
+
+
 def test_a_new_partition_is_read_from_its_beginning(shop, say, broker):
     shop.send(say(1))
     shop.take()
@@ -337,6 +372,48 @@ def test_a_stall_fails_with_what_is_missing(shop, say):
         shop.take(Bounds("producer", "producer-1", patience=1))
 
 
+def test_who_writes_on_keeps_no_run_from_its_end(shop, say):
+    over = threading.Event()
+
+    def write_on() -> None:
+        number = 10
+        while not over.is_set():
+            number += 1
+            shop.send(say(number % 80))
+
+    shop.send(say(1), say(2))
+    writing = threading.Thread(target=write_on)
+    writing.start()
+    try:
+        began = time.monotonic()
+        outcome = shop.take(Bounds(patience=60))
+        assert time.monotonic() - began < 30
+    finally:
+        over.set()
+        writing.join()
+    assert outcome.result.ledger.rows_in >= 2
+
+
+def test_a_stall_is_seen_though_others_write_to_other_partitions(shop, say):
+    audit = stream_run.Audit(shop.house.settings.need_audit_url())
+    audit.sends_began("producer-1", shop.topic, topic_id(shop), {0: 0, 1: 0, 2: 0})
+    audit.sends_finished("producer-1", shop.topic, [Sends(0, 0, 900, 900), Sends(1, 0, 0), Sends(2, 0, 0)])
+    over = threading.Event()
+
+    def write_on() -> None:
+        while not over.wait(0.1):
+            shop.send(say(1), partition=1)
+
+    writing = threading.Thread(target=write_on)
+    writing.start()
+    try:
+        with pytest.raises(StreamStalled, match="missing: partition 0, 0 to 899"):
+            shop.take(Bounds("producer", "producer-1", patience=3))
+    finally:
+        over.set()
+        writing.join()
+
+
 def topic_id(shop) -> str:
     return topic_facts(shop.bootstrap, shop.topic).topic_id
 
@@ -370,6 +447,39 @@ def test_a_run_without_an_end_stops_well_when_it_is_told(shop, say):
     assert shop.ask("SELECT status FROM audit.runs WHERE run_id = 'continuous'") == [("SUCCESS",)]
     with pytest.raises(StreamStalled, match="told to stop"):
         shop.take(Bounds("producer", "nobody"), stop=stop)
+
+
+def test_what_was_read_before_it_is_told_to_stop_is_taken_in(shop, say, monkeypatch):
+    stop, keep = threading.Event(), stream_run.keep_events
+
+    def told(*words):
+        stop.set()
+        return keep(*words)
+
+    monkeypatch.setattr(stream_run, "keep_events", told)
+    shop.send(say(1), say(2))
+    assert ledger(shop.take(Bounds("stopped"), stop=stop)) == {"rows_in": 2, "inserted": 2}
+    assert [batch.ledger.rows_in for batch in shop.batches] == [2]
+
+
+@pytest.mark.parametrize("loss", ["all of them", "the newest version"])
+def test_events_that_are_lost_are_told_before_new_ones_take_their_place(shop, say, loss):
+    shop.send(say(1))
+    shop.take()
+    shop.send(say(2))
+    shop.take()
+    events = Path(shop.house.lake.uri("bronze", "reviews_events"))
+    if loss == "all of them":
+        shutil.rmtree(events)
+    else:
+        max(events.glob("_delta_log/*.json")).unlink()
+    shop.send(say(3))
+    with (
+        hold(shop.house.settings.need_audit_url(), ["shop.silver.reviews"], "a-batch", 1),
+        pytest.raises(StateError, match="there are none" if loss == "all of them" else "they stand at 0"),
+    ):
+        shop.take()
+    assert [row[0] for row in shop.silver("review_id")] == ["r0", "r1", "r2"]
 
 
 def test_a_stream_needs_its_table_and_says_so(house, build, broker, new_topic, say, request):

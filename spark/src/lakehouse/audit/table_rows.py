@@ -14,6 +14,7 @@ from lakehouse.audit.process import Process
 from lakehouse.audit.result import CheckResult, Drift, TableResult
 
 # A finished row stays: what is begun again under the same attempt has nothing to say of what is done already.
+_LONGEST_NAME = 200
 _START = """
 INSERT INTO audit.run_logs AS log (run_id, attempt, layer, table_name, status, host, pid, process_start)
 VALUES (%(run_id)s, %(attempt)s, %(layer)s, %(table)s, 'RUNNING', %(host)s, %(pid)s, %(process_start)s)
@@ -145,7 +146,9 @@ def _figures(result: TableResult, secrets: Iterable[str]) -> dict[str, Any]:
 def _rewrite_details(cursor: Cursor, row: dict[str, Any], result: TableResult, secrets: Iterable[str]) -> None:
     owner = [row[name] for name in ("run_id", "attempt", "layer", "table")]
     rules = [(*owner, each.rule, each.column, each.severity, each.passed, each.failed) for each in result.rules]
-    drift = [(*owner, each.column, each.kind, *_drift_texts(each, secrets)) for each in result.drift]
+    # A name of any length may come from outside; an index takes no row beyond some 2,700 bytes.
+    named = {(each.column[:_LONGEST_NAME], each.kind): each for each in result.drift}
+    drift = [(*owner, *name, *_drift_texts(each, secrets)) for name, each in named.items()]
     for table, details in (("quality_results", rules), ("drift", drift)):
         cursor.execute(
             f"DELETE FROM audit.{table} WHERE (run_id, attempt, layer, table_name) = (%s, %s, %s, %s)", owner

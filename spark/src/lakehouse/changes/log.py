@@ -15,6 +15,8 @@ from lakehouse.changes.place import Place
 from lakehouse.errors import StateError
 
 Action = dict[str, Any]
+# Entries that lie back are looked through last; a checkpoint comes every ten.
+_NEAR = 100
 _KEPT = ("path", "partitionValues", "size", "modificationTime", "stats", "tags", "deletionVector")
 
 
@@ -41,13 +43,20 @@ def entry_versions(place: Place) -> list[int]:
     return [int(name[:20]) for name in names if name[:20].isdigit() and name[20:] == ".json"]
 
 
-def checkpoints(place: Place) -> list[int]:
-    """Return the versions that have a checkpoint, in order.
+def newest_checkpoint(place: Place, version: int) -> int:
+    """Return the newest version up to `version` that has a checkpoint; -1 where there is none.
 
-    They are listed, not looked up: `_last_checkpoint` may be cut short, or name a newer one.
+    They are listed, not looked up: `_last_checkpoint` may be cut short, or name a newer one. The near ones first: the
+    log of a stream has a hundred thousand entries a day.
     """
-    names = place.list_objects("_delta_log")
-    return [int(name[:20]) for name in names if name[:20].isdigit() and name[20:] == ".checkpoint.parquet"]
+    names = place.list_objects("_delta_log", f"{version - _NEAR:020d}") if version > _NEAR else []
+    found = _checkpoints(names, version) or _checkpoints(place.list_objects("_delta_log"), version)
+    return max(found, default=-1)
+
+
+def _checkpoints(names: Iterable[str], version: int) -> list[int]:
+    numbers = (int(name[:20]) for name in names if name[:20].isdigit() and name[20:] == ".checkpoint.parquet")
+    return [number for number in numbers if number <= version]
 
 
 def active_files(place: Place, version: int) -> list[Action]:
@@ -64,9 +73,8 @@ def active_files(place: Place, version: int) -> list[Action]:
 
 def transactions(place: Place, version: int) -> dict[str, int]:
     """Return the newest number of every application that has committed up to a version."""
-    numbers = [number for number in checkpoints(place) if number <= version]
-    start, found = numbers[-1] if numbers else -1, {}
-    if numbers:
+    start, found = newest_checkpoint(place, version), {}
+    if start >= 0:
         with place.open_file(f"_delta_log/{start:020d}.checkpoint.parquet") as source:
             rows = pq.read_table(source, columns=["txn"]).column("txn").to_pylist()
         found = {row["appId"]: int(row["version"]) for row in rows if row is not None and row.get("appId")}
@@ -95,13 +103,13 @@ def _identity(file: Action) -> tuple[str, str]:
 
 def _checkpoint(place: Place, version: int) -> tuple[int, dict[tuple[str, str], Action]]:
     """Return the newest checkpoint that is not after `version`, and its files; -1 where there is none."""
-    numbers = [number for number in checkpoints(place) if number <= version]
-    if not numbers:
+    start = newest_checkpoint(place, version)
+    if start < 0:
         return -1, {}
-    with place.open_file(f"_delta_log/{numbers[-1]:020d}.checkpoint.parquet") as source:
+    with place.open_file(f"_delta_log/{start:020d}.checkpoint.parquet") as source:
         rows: Sequence[Action | None] = pq.read_table(source, columns=["add"]).column("add").to_pylist()
     adds = [_plain(row) for row in rows if row is not None and row.get("path")]
-    return numbers[-1], {_identity(add): add for add in adds}
+    return start, {_identity(add): add for add in adds}
 
 
 def _plain(add: Action) -> Action:

@@ -54,9 +54,9 @@ class Place:
             return self.read_object(path) == content
         return True
 
-    def list_objects(self, folder: str) -> list[str]:
-        """Return the names directly in a folder."""
-        return list_names(self.store, folder)
+    def list_objects(self, folder: str, after: str = "") -> list[str]:
+        """Return the names directly in a folder, those that come after one if it is given."""
+        return list_names(self.store, folder, after)
 
     def list_tree(self) -> list[StoredFile]:
         """Return every object of the table, those of its log among them."""

@@ -69,6 +69,7 @@ def produce_command(
     seed: Annotated[int, typer.Option(help="The same seed makes the same trouble.")] = 42,
     topic: Annotated[str, typer.Option(help="Name of the topic.")] = REVIEWS,
     patience: Annotated[float, typer.Option(min=10, help="Seconds for a message to be acknowledged.")] = 60,
+    minutes: Annotated[float, typer.Option(min=0, help="Send for so long at most; 0: no limit.")] = 0,
     log: Annotated[Path | None, typer.Option(help="File for a line of JSON a message acknowledged.")] = None,
     run_id: Annotated[str | None, typer.Option(help="Id of the run; made up if none is given.")] = None,
     as_json: Json = False,
@@ -80,7 +81,7 @@ def produce_command(
     settings = load_settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was sent is handed over
     reviews = read_reviews(settings.path(settings.raw), count, seed)
-    request = Request(run_id or new_run_id("stream"), topic, count, rate, trouble_share, seed, patience, log)
+    request = Request(run_id or new_run_id("stream"), topic, count, rate, trouble_share, seed, patience, log, minutes)
     with Audit(settings.need_audit_url(), secrets_of(settings)) as audit:
         done = produce(
             settings.brokers(), audit, reviews, request, lambda sent: notes.print(f"acknowledged {sent:,} of {count:,}")

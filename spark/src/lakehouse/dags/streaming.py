@@ -28,7 +28,7 @@ Reviews come as events, and end in `{table}`, which the batch fills too: one con
 progress. Only where *Reset* is chosen; rows of Silver stay.
 * **init_kafka_topic** makes the topics of `kafka/topics.yaml` what they should be.
 * **review_producer_task** and **review_consumer_task** work side by side. The consumer's end is what the producer has \
-handed over in the audit database; with *Minutes* it goes on for so long instead.
+handed over in the audit database; with *Minutes* the producer sends for so long at most.
 * **reconcile** compares every offset that was sent with Bronze and the micro-batches' rows in the audit.
 
 On a command line: `lakehouse stream --help`.
@@ -82,7 +82,7 @@ def _form() -> dict[str, Param]:
         "rate": number(100, "Events a second; 0 or empty: as fast as they go.", "Events a second"),
         "bad_share": number(0.05, "Share of events that are trouble on purpose, 0 to 1.", "Bad events", maximum=1),
         "seed": _param(42, "The same seed makes the same trouble.", "integer", "Seed"),
-        "minutes": number(0, "0: until all that was sent is taken in. Else the consumer runs so long.", "Minutes"),
+        "minutes": number(0, "Events are sent for so long at most; 0: until all are sent.", "Minutes"),
         "reset": _param(False, "First forget an earlier simulation.", "boolean", "Reset"),
     }
 
@@ -120,15 +120,14 @@ def review_producer_task(table: str) -> Any:
     """Send reviews as events, and hand over in the audit database which offsets they got."""
     asked = get_current_context()["params"]
     options = {"--count": "reviews", "--rate": "rate", "--trouble-share": "bad_share", "--seed": "seed"}
+    options |= {"--minutes": "minutes"}
     words = [f"{option}={asked[name]}" for option, name in options.items() if asked[name] is not None]
     return call_verb("stream", "produce", *words, "--run-id", producer_id())
 
 
 def review_consumer_task(table: str) -> Any:
-    """Take events into Silver, micro-batch by micro-batch, until all that was sent is there, or for some minutes."""
-    minutes = get_current_context()["params"]["minutes"]
-    end = ["--continuous", "--minutes", str(minutes)] if minutes else ["--until-sent", producer_id()]
-    words = ["--run-id", run_id(), "--trigger", TRIGGER, *end]
+    """Take events into Silver, micro-batch by micro-batch, until all that was sent is there."""
+    words = ["--run-id", run_id(), "--trigger", TRIGGER, "--until-sent", producer_id()]
     return call_verb("stream", "run", table, *words, grace=GRACE_SECONDS)
 
 

@@ -51,7 +51,7 @@ def _tombstones(table: Table, block: Silver, context: Context, bronze_version: i
         yield delta.read(context.spark, bronze_uri, bronze_version).where(F.col("_op") == DELETE)
     for marks in stream_tombstones(table, block, context):
         if oldest <= marks.newest:
-            yield delta.local(context.spark, marks.rows())
+            yield delta.local(context.spark, marks.rows(None))
 
 
 def _tally(decided: DataFrame, time: str) -> tuple[dict[str, int], int]:

@@ -96,7 +96,8 @@ def history_application(table: Table) -> str:
 def find_stream_progress(table: Table, context: Context) -> Progress | None:
     """Return where the table stands with the events of its stream, or None while there are none.
 
-    Raises StateError where Silver is not there, or has other columns than its contract: a batch run makes it.
+    Raises StateError where Silver is not there, or has other columns than its contract: a batch run makes it; and
+    where events that Silver has taken in are lost.
     """
     events = context.state(context.lake.events(table), stream_application(table))
     silver = context.state(context.lake.of(table), stream_application(table))
@@ -106,14 +107,16 @@ def find_stream_progress(table: Table, context: Context) -> Progress | None:
             where=table.full_name,
             remedy=f"`lakehouse run {table.pipeline}` makes it; its stream goes on after that.",
         )
+    taken, newest = -1 if silver.number is None else silver.number, -1 if events is None else events.version
+    if taken > newest:
+        stand = "there are none" if events is None else f"they stand at {newest}"
+        raise StateError(
+            f"Silver has taken in version {taken} of its events, but {stand}.",
+            where=context.lake.events(table),
+            remedy="they are lost, or were put back to an older state; restore them.",
+        )
     if events is None:
         return None
-    if silver.number is not None and silver.number > events.version:
-        raise StateError(
-            f"Silver has taken in version {silver.number} of its events, but they stand at {events.version}.",
-            where=context.lake.events(table),
-            remedy="the events were put back to an older state; restore them.",
-        )
     feed = f"{table.pipeline}.{Layer.BRONZE}.{table.name}_events"
     application = stream_application(table)
     return Progress(context.lake.of(table), silver, events, feed, application, whole=False, anew=False)

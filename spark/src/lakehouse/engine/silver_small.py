@@ -153,7 +153,7 @@ def _decided(table: Table, block: Silver, context: Context, silver: Snapshot, la
     oldest = _oldest(decision.inserted.column(block.latest_by[0]))
     for marks in tombstones_taken_in(table, block, context) if decision.inserted.num_rows else ():
         if marks.newest >= oldest:
-            rows = typed(delta.local(context.spark, marks.rows()), table, block)
+            rows = typed(delta.local(context.spark, marks.rows(decision.inserted)), table, block)
             columns = dict.fromkeys([*table.key, *block.latest_by, "_ingested_at"])
             decision = without_outlived(decision, rows.select(*columns).toArrow(), table.key, block.latest_by)
     return decision

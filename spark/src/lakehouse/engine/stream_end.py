@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ class End:
         self._bounds, self._bootstrap, self._facts, self._audit, self._stop = bounds, bootstrap, facts, audit, stop
         self._ends = latest_of(facts) if bounds.until == "now" else None
         self._moved = self._topic_seen = time.monotonic()
-        self._asked = 0.0
+        self._asked, self._left = 0.0, math.inf
         self._away: tuple[float, float, StoreUnavailable] | None = None
         self._deadline = self._moved + 60 * bounds.minutes if bounds.minutes else None
 
@@ -54,8 +55,7 @@ class End:
         `waiting`: events that were read are not in Silver yet. Raises StreamStalled for a run that is told to stop
         before its end, and what the store has said to one that is told to stop while the store is away.
         """
-        ends = self._find_ends()
-        if ends is not None and not waiting and not missing(offsets, ends):
+        if not waiting and self.is_read(offsets):
             return True
         over = self._is_over()
         if over and self._away is not None:
@@ -64,12 +64,20 @@ class End:
             raise self._stalled("it was told to stop before its end", offsets)
         return over
 
+    def is_read(self, offsets: Mapping[int, int]) -> bool:
+        """Tell whether all up to the end has been read: what comes after it is the next run's."""
+        ends = self._find_ends()
+        return ends is not None and not missing(offsets, ends)
+
     def watch(self, offsets: Mapping[int, int], *, moved: bool) -> bool:
         """Look after a step whether anything moves still; tell whether the topic has other partitions now.
 
+        Where offsets before the end are to be read, only those count: others may write to the topic meanwhile.
         Raises StreamStalled when patience is at its end, TopicChanged for a topic that was made anew.
         """
         now, self._away = time.monotonic(), None
+        if left := sum(end - begin for begin, end in missing(offsets, self._find_ends() or {}).values()):
+            moved, self._left = left < self._left, left
         if moved:
             self._moved = now
         elif self._bounds.until != "stopped" and now - self._moved > self._bounds.patience:

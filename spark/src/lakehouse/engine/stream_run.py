@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -17,6 +18,7 @@ from lakehouse.audit.result import TableResult
 from lakehouse.audit.stream_rows import StreamBatch
 from lakehouse.changes.columns import COLUMNS
 from lakehouse.engine.context import Context
+from lakehouse.engine.progress import find_stream_progress
 from lakehouse.engine.recover import record_lost
 from lakehouse.engine.stream import Pending, keep_events, pending, positions, take_in
 from lakehouse.engine.stream_batch import Sum
@@ -138,6 +140,8 @@ class StreamRun:
         """Go on where the commits say; tell whether that was to the end, or to a topic with other partitions."""
         self.waiting = True
         self._make_good()
+        # Events that are lost are seen before new ones are written in their place.
+        find_stream_progress(self.table, self._context())
         start = start_of(facts, positions(self._context(), self.table), accept_loss=self.request.accept_loss)
         lost |= start.lost
         self._tell(start, lost)
@@ -164,9 +168,13 @@ class StreamRun:
         """Go step by step; tell whether that was to the end, or to a topic with other partitions."""
         while not end.is_reached(consumer.offsets, waiting=self.waiting):
             moved = self._take_in() if self.waiting else False
-            moved |= self._keep(consumer, origin)
+            if not end.is_read(consumer.offsets):
+                moved |= self._keep(consumer, origin)
             if end.watch(consumer.offsets, moved=moved):
                 return False
+        if self.waiting:
+            # Told to stop: what was read last is taken in too, unless a batch run holds the table.
+            self._take_in()
         return True
 
     def _keep(self, consumer: Consumer, origin: Origin) -> bool:
@@ -228,8 +236,18 @@ class StreamRun:
 
         if self._session is None:
             small = self.settings.model_copy(update={"spark_driver_memory": self.settings.stream_driver_memory})
-            self._session = start_session(small, self.catalog.pipeline.spark, f"lakehouse {self.name}")
+            with _same_interrupt():
+                self._session = start_session(small, self.catalog.pipeline.spark, f"lakehouse {self.name}")
         return self._session
+
+
+@contextmanager
+def _same_interrupt() -> Iterator[None]:
+    """Keep what Ctrl-C does: in the main thread PySpark would have it break a micro-batch off."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, before)
 
 
 def run_stream(

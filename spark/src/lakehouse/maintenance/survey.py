@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
 from lakehouse.changes.files import rows_of, stored_rows
-from lakehouse.changes.log import Action, active_files, checkpoints, entry_versions, read_entry
+from lakehouse.changes.log import Action, active_files, entry_versions, newest_checkpoint, read_entry
 from lakehouse.changes.place import Place, StoredFile
 from lakehouse.changes.vectors import vector_path
 from lakehouse.maintenance.kept import Kept
@@ -100,7 +100,7 @@ def _paths(files: Iterable[Action]) -> set[str]:
 
 def _checkpoint_before(place: Place, version: int) -> int:
     """Return the newest checkpoint that is not after `version`; 0 where there is none: the log begins there."""
-    return max((number for number in checkpoints(place) if number <= version), default=0)
+    return max(newest_checkpoint(place, version), 0)
 
 
 def _is_needed(file: StoredFile, needed: set[str], checkpoint: int) -> bool:

@@ -71,8 +71,9 @@ class Consumer:
         events = [
             _event(record, self._leader(partition)) for partition, records in fetched.items() for record in records
         ]
-        for partition in fetched:
-            # Beyond the last record too: markers of transactions have offsets and are no records.
+        for partition in self._consumer.assignment():
+            # Beyond the last record too, and where there was none: aborted records and the markers of transactions
+            # have offsets and are not returned.
             self.offsets[partition.partition] = self._consumer.position(partition)
         return events
 

@@ -28,9 +28,10 @@ def start_of(facts: TopicFacts, taken: Mapping[str, Mapping[int, int]], *, accep
         raise _made_anew(facts, taken)
     before = taken.get(facts.topic_id, {})
     lost = {
-        each.partition: (before[each.partition], each.earliest)
+        each.partition: (before.get(each.partition, 0), each.earliest)
         for each in facts.partitions
-        if before.get(each.partition, each.earliest) < each.earliest
+        # A partition that is new since then was never read: it was to be read from its first offset.
+        if before and before.get(each.partition, 0) < each.earliest
     }
     _need_reachable(facts, before)
     if lost and not accept_loss:

@@ -103,7 +103,7 @@ class Parser:
             read.reasons.append(Reason("message_key", self._stream.key, told))
 
     def _tombstone(self, message: Message) -> Read:
-        given = {self._stream.key: message.key, **dict(message.headers)}
+        given = {**dict(message.headers), self._stream.key: message.key}
         read = Read(columns=dict.fromkeys(self._types))
         for name in self._key:
             with suppress(UnicodeDecodeError):
@@ -159,7 +159,7 @@ def _is_unicode(text: str) -> bool:
 def _rescue(read: Read, others: dict[str, Any]) -> None:
     if not others:
         return
-    read.unknown = tuple(ascii(name)[1:-1] for name in others)
+    read.unknown = tuple({ascii(name)[1:-1][:_SHOWN]: None for name in others})
     read.rescued = json.dumps(_plain(others), separators=(",", ":"))
 
 

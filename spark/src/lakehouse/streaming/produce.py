@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ TELL_SECONDS, SHORTEST_PAUSE = 1.0, 0.001
 class Request:
     """What to produce: `count` messages at `rate` a second (0: as fast as they go), and trouble by share and seed.
 
+    After `minutes` no more are sent (0: no limit).
     A message has `patience` seconds to be acknowledged. `log` is a file for a line of JSON a message.
     """
 
@@ -37,6 +39,7 @@ class Request:
     seed: int = 42
     patience: float = 60
     log: Path | None = None
+    minutes: float = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def produce(
     request: Request,
     tell: Callable[[int], None] = lambda acknowledged: None,
 ) -> Produced:
-    """Send `count` messages and return once each is acknowledged or refused; `tell` hears once a second how many are.
+    """Send messages and return once each is acknowledged or refused; `tell` hears once a second how many are.
 
     The offsets are in audit.stream_sends from the start, with their ends once this returns or fails. ParameterError for
     an unknown topic, KafkaUnavailable when a message was not acknowledged in time: what was stays counted.
@@ -120,10 +123,13 @@ def _handed_over(audit: Audit, run_id: str, facts: TopicFacts, log: TextIO | Non
 def _pace(sending: Sender, stream: Iterator[Message], request: Request, tell: Callable[[int], None]) -> None:
     """Send each message when its time has come: where the broker was away, what is late goes at once."""
     began = told = time.monotonic()
+    over = began + 60 * request.minutes if request.minutes else math.inf
     for number in range(request.count):
         due = began + number / request.rate if request.rate else 0.0
         if (early := due - time.monotonic()) > SHORTEST_PAUSE:
-            time.sleep(early)
+            time.sleep(min(early, max(0.0, over - time.monotonic())))
+        if time.monotonic() >= over:
+            return
         sending.send(next(stream))
         if time.monotonic() - told > TELL_SECONDS:
             told = time.monotonic()
