@@ -12,6 +12,13 @@ JVM_SHORT = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=
 JVM_LONG = "-Xss4m"
 # A driver's calls, and its blocks, each have this many ports to choose from.
 PORTS = 16
+# What Spark keeps of queries and jobs for its UI: a thousand of each, also where there is none.
+_FORGETFUL = {
+    "spark.sql.ui.retainedExecutions": "10",
+    "spark.ui.retainedJobs": "10",
+    "spark.ui.retainedStages": "10",
+    "spark.ui.retainedTasks": "100",
+}
 LOG_STORE = "io.lakehouse.ConditionalCreateLogStore"
 
 
@@ -35,6 +42,7 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
         "spark.driver.bindAddress": "127.0.0.1" if settings.spark_driver_host == "127.0.0.1" else "0.0.0.0",  # noqa: S104
         "spark.ui.enabled": str(settings.spark_ui).lower(),
         "spark.ui.showConsoleProgress": "false",
+        **({} if settings.spark_ui else _FORGETFUL),
         "spark.log.level": "ERROR",
         # It asks the JVM five things more a function call, to name our own lines in errors: half of a plan's time.
         "spark.python.sql.dataFrameDebugging.enabled": "false",

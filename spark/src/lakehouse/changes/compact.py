@@ -61,7 +61,7 @@ def _rewritten(snapshot: Snapshot, group: Sequence[Action], now: int) -> list[Ac
     rows = replace(snapshot, files=tuple(group)).read().drop_columns([FILE, ROW])
     if not rows.num_rows:
         return []
-    file = write_file(snapshot.place, rows.combine_chunks())
+    file = write_file(snapshot.place, rows)
     return [{"add": {**file, "modificationTime": now, "dataChange": False}}]
 
 
