@@ -1,9 +1,10 @@
-"""Airflow plugin: the runs' pages in the menu, and a tab of each DAG run with what it did to the tables."""
+"""Airflow plugin: the runs' pages in the menu, a tab of each DAG run with what it did to the tables, and alerts."""
 
 from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from lakehouse.alerts.resident import beside
 from lakehouse.serving.mount import RunsPages
 
 ICON = "lakehouse/static/icon.svg"
@@ -14,6 +15,8 @@ class LakehouseRuns(AirflowPlugin):
 
     name = "lakehouse_runs"
     fastapi_apps: ClassVar[list[Any]] = [{"app": RunsPages(), "url_prefix": "/lakehouse", "name": "Lakehouse runs"}]
+    # Made with the API server, and passed through: its process stays, so it sends what no run is there to send.
+    fastapi_root_middlewares: ClassVar[list[Any]] = [{"middleware": beside, "name": "Lakehouse alerts"}]
     external_views: ClassVar[list[Any]] = [
         {"name": "Lakehouse", "href": "lakehouse/", "url_route": "lakehouse", "nav_top_level": True, "icon": ICON},
         {

@@ -191,6 +191,7 @@ def test_a_broken_spec_is_a_dag_that_says_what_is_wrong(found, dag, words):
     assert list(told["tasks"]) == ["broken_specs"]
     assert told["tasks"]["broken_specs"]["retries"] == 0
     assert "broken" in told["tags"]
+    assert told["schedule"] == ("None" if dag == "broken_table_pipeline" else "0 0 * * *"), "it fails when it would run"
     assert all(word in told["doc"] for word in words), told["doc"]
 
 

@@ -156,7 +156,7 @@ def test_what_heals_is_tried_again_as_the_next_attempt(ran, rows):
     told = ran["passing"]
     assert (told["state"], jobs(told)) == ("success", ["bronze", "silver", "silver", "gold"])
     assert attempts(told) == ["1", "1", "2", "2"]
-    assert rows(told) == [(1, "FAILED", "source: no answer."), (2, "SUCCESS", None)]
+    assert rows(told) == [(1, "FAILED", "task silver_processing: source: no answer."), (2, "SUCCESS", None)]
 
 
 def test_a_job_that_ended_without_a_word_is_tried_again(ran, rows):

@@ -33,12 +33,13 @@ def audit(settings):
         yield audit
 
 
-def context(run_type: str, *going: str) -> dict[str, Any]:
-    """A task's context: how its run began, and which DAG runs go on at Airflow."""
+def context(run_type: str, *going: str, first: bool = True) -> dict[str, Any]:
+    """A task's context: how its run began, which DAG runs go on at Airflow, and whether tasks come before it."""
     asked = SimpleNamespace(
         get_dr_count=lambda dag_id, run_ids, states: sum(f"{dag_id} {run}" in going for run in run_ids)
     )
-    return {"dag_run": SimpleNamespace(run_type=run_type), "ti": asked}
+    task = SimpleNamespace(upstream_task_ids=set() if first else {"fetch_holidays"})
+    return {"dag_run": SimpleNamespace(run_type=run_type), "ti": asked, "task": task}
 
 
 def wait(audit: Audit, run_id: str = "r1", link: str = LINK) -> None:
@@ -78,10 +79,21 @@ def test_a_run_that_had_its_turn_is_tried_again_instead(settings, audit):
     wait(audit, "r2", LINK.replace("1", "2"))
     audit.fail_run("r2", "its task was cleared later")
     wait(audit)
+    going = "medallion_pipeline manual__1+00:00"
     with pytest.raises(LeaseHeld, match="run r1"):
-        turn.take_turn(settings, audit, "olist", "r2", context("manual", "medallion_pipeline manual__1+00:00"))
+        turn.take_turn(settings, audit, "olist", "r2", context("manual", going, first=False))
     assert LeaseHeld.heals
     assert not RunInProgress.heals
+
+
+@pytest.mark.parametrize("kind", ["manual", "backfill"])
+def test_a_run_that_begins_once_more_waits_for_its_turn(settings, audit, monkeypatch, kind):
+    wait(audit, "r2", LINK.replace("1", "2"))
+    audit.fail_run("r2", "it was cleared later")
+    wait(audit)
+    monkeypatch.setattr(turn, "time", SimpleNamespace(sleep=lambda _: audit.finish_run("r1", 1, "SUCCESS")))
+    turn.take_turn(settings, audit, "olist", "r2", context(kind, "medallion_pipeline manual__1+00:00"))
+    assert audit.at_work("olist", "r2") == []
 
 
 def test_a_row_of_a_run_that_airflow_no_longer_knows_holds_up_nobody(settings, audit):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import psycopg2
 import pytest
 
-from lakehouse.alerts import courier, outbox, webhook
+from lakehouse.alerts import courier, outbox, resident, webhook
 from lakehouse.alerts.courier import follows, sending
 from lakehouse.alerts.send import Drained, Sender
 from lakehouse.alerts.webhook import webhook_of
@@ -171,6 +171,32 @@ def test_good_news_can_be_off_failures_and_their_recovery_not(audit, sender, dis
     sender.drain(1)
     assert [each["title"] for each in discord.shown()] == ["🔴 olist failed", "🟢 olist recovered"]
     assert fields(discord.shown()[1])["Recovered"] == "The run before it, `r1`, had failed."
+
+
+def test_a_process_that_stays_sends_what_no_run_is_there_to_send(audit, sender, discord, fake_discord, monkeypatch):
+    monkeypatch.setattr(resident, "PAUSE_SECONDS", 0.05)
+    stop = threading.Event()
+    staying = threading.Thread(target=resident.send_on, args=(sender, stop))
+    staying.start()
+    try:
+        discord.always = fake_discord.status(503)
+        fail(audit, "r1")
+        eventually(lambda: len(discord.requests) > 1)
+        assert discord.messages == {}
+        discord.always = None
+        eventually(lambda: len(discord.messages) == 1)
+        fail(audit, "r2")
+        eventually(lambda: len(discord.messages) == 2)
+    finally:
+        stop.set()
+        staying.join()
+
+
+def eventually(holds) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_what_repairs_nothing_is_no_recovery_and_hides_none(audit, sender, discord, ask):

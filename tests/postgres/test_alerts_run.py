@@ -126,7 +126,8 @@ from lakehouse.dags.part import give_up, part_of_run
 dag_run = SimpleNamespace(run_type="manual", logical_date=None)
 context = {"run_id": "manual__2026-01-02T03:04:05+00:00", "params": {}, "dag_run": dag_run}
 context["dag"] = SimpleNamespace(dag_id="medallion_pipeline")
-for turn in (1, 2):
+context["task_instance"] = SimpleNamespace(task_id="bronze_ingestion")
+for turn in () if way == "never begun" else (1, 2):
     try:
         with part_of_run("olist", context) as part:
             if way == "fails":
@@ -134,6 +135,9 @@ for turn in (1, 2):
             part.end() if turn == 1 else part.succeed()
     except ValueError:
         pass
+if way == "never begun":
+    give_up("olist", context | {"exception": ValueError("its specs are broken")})
+    give_up("olist", context | {"reason": "task_failure"})
 if way == "given up":
     with part_of_run("olist", context) as part:
         part.end()
@@ -143,7 +147,12 @@ if way == "given up":
 
 @pytest.mark.parametrize(
     ("way", "title"),
-    [("well", "🟢 olist succeeded"), ("fails", "🔴 olist failed"), ("given up", "🔴 olist failed")],
+    [
+        ("well", "🟢 olist succeeded"),
+        ("fails", "🔴 olist failed"),
+        ("given up", "🔴 olist failed"),
+        ("never begun", "🔴 olist failed"),
+    ],
 )
 def test_the_parts_of_a_run_in_airflow_are_one_message_that_leads_there(environment, discord, tmp_path, way, title):
     (tmp_path / "ca.pem").write_text(discord.certificate)
@@ -153,7 +162,10 @@ def test_the_parts_of_a_run_in_airflow_are_one_message_that_leads_there(environm
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert titles(discord) == [title]
-    (links,) = [each["value"] for each in discord.shown()[0]["fields"] if each["name"] == "Links"]
+    told = {each["name"]: each["value"] for each in discord.shown()[0]["fields"]}
+    if way != "well":
+        assert "task bronze" in told["Failed"]
+    links = told["Links"]
     path = "/dags/medallion_pipeline/runs/manual__2026-01-02T03%3A04%3A05%2B00%3A00"
     airflow, page = links.split(" · ")
     assert airflow == f"[Airflow run](http://127.0.0.1:58080{path})"

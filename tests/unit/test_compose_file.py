@@ -176,7 +176,7 @@ def test_secrets_go_only_where_they_are_needed():
 
     assert holders("LAKEHOUSE_MINIO_ROOT_PASSWORD") == {"minio", "minio-init"}
     assert holders("LAKEHOUSE_AIRFLOW_PASSWORD") == {"airflow-init"}
-    assert holders("LAKEHOUSE_S3_SECRET_KEY") == {"minio-init", "airflow-scheduler"}
+    assert holders("LAKEHOUSE_S3_SECRET_KEY") == {"minio-init", "airflow-scheduler", "airflow-api-server"}
     assert holders("LAKEHOUSE_SPARK_SECRET") == {"spark-master", "spark-worker", "airflow-scheduler"}
 
 

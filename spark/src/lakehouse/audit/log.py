@@ -183,6 +183,10 @@ class Audit(Database):
         """Write that a run begins to send, and return what its earlier attempts sent; see `stream_rows.sends_began`."""
         return self.transact(lambda cursor: stream_rows.sends_began(cursor, run_id, topic, topic_id, firsts))
 
+    def sends_moved(self, run_id: str, topic: str, sends: Sequence[stream_rows.Sends]) -> None:
+        """Write how far a run that still sends has come; who waits for its end sees that it lives."""
+        self.transact(lambda cursor: stream_rows.sends_moved(cursor, run_id, topic, sends))
+
     def sends_finished(
         self, run_id: str, topic: str, sends: Sequence[stream_rows.Sends], error: str | None = None
     ) -> None:

@@ -81,6 +81,10 @@ SET next_offset = %s, acknowledged = %s, refused = %s, error = %s, finished_at =
 WHERE (run_id, topic, partition) = (%s, %s, %s)
 RETURNING 1
 """
+_MOVED = """
+UPDATE audit.stream_sends SET next_offset = %s, acknowledged = %s, refused = %s
+WHERE (run_id, topic, partition) = (%s, %s, %s) AND finished_at IS NULL
+"""
 _SENDS = "SELECT * FROM audit.stream_sends WHERE run_id = %s ORDER BY topic, partition"
 _FIGURES = (
     *("table_name", "started_at", "ended_at", "offsets", "received", *LEDGER),
@@ -120,6 +124,13 @@ def sends_finished(
         cursor.execute(_FINISHED, [*figures, run_id, topic, each.partition])
         if cursor.fetchone() is None:
             raise StateError(f"run {run_id} never began to send to partition {each.partition}.", where=topic)
+
+
+def sends_moved(cursor: Cursor, run_id: str, topic: str, sends: Iterable[Sends]) -> None:
+    """Write how far a run that still sends has come."""
+    for each in sends:
+        figures = [each.next_offset, each.acknowledged, each.refused]
+        cursor.execute(_MOVED, [*figures, run_id, topic, each.partition])
 
 
 def sends_of(cursor: Cursor, run_id: str) -> list[Row]:

@@ -52,6 +52,7 @@ def run_command(
     as_json: Json = False,
 ) -> None:
     """Take a topic's events into Silver, micro-batch by micro-batch, each event once."""
+    from lakehouse.engine.allocator import keep_little
     from lakehouse.engine.stream_end import Bounds, Until
     from lakehouse.engine.stream_run import StreamRequest, run_stream
 
@@ -65,6 +66,7 @@ def run_command(
     request = StreamRequest(
         run_id or new_run_id("stream"), name, bounds, trigger, "", accept_loss, most, linger
     )  # fmt: skip
+    keep_little()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

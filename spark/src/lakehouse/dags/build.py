@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG, chain
+from airflow.sdk import DAG, CronTriggerTimetable, chain
 from airflow.sdk.exceptions import AirflowFailException, AirflowTimetableInvalid
 
 from lakehouse.dags import closing
@@ -30,6 +30,7 @@ from lakehouse.dags.ticks import from_next_tick
 from lakehouse.errors import SpecError
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Layer, load_catalog
+from lakehouse.specs.load import load_pipeline
 from lakehouse.specs.pipeline import Pipeline
 
 # The pipeline that comes with the platform; any other folder's DAG is named after it.
@@ -149,12 +150,17 @@ def step(
 
 
 def broken_dag(folder: Path, problems: str) -> DAG:
-    """Return a DAG that has the name of a pipeline's own and one task, which fails with what is wrong in its specs."""
+    """Return a DAG that has the name of a pipeline's own and one task, which fails with what is wrong in its specs.
+
+    It runs when the pipeline would: who looks at no page is told then.
+    """
     with DAG(
         dag_name(folder.name),
         description=f"The specs in {folder.name} are broken: run `lakehouse validate`.",
         doc_md=f"```\n{problems}\n```",
-        schedule=None,
+        schedule=schedule_of(folder),
+        catchup=False,
+        max_active_runs=1,
         is_paused_upon_creation=False,
         auto_register=False,  # the DAG file says which are its own
         on_failure_callback=partial(give_up, folder.name),
@@ -162,6 +168,16 @@ def broken_dag(folder: Path, problems: str) -> DAG:
     ) as dag:
         PythonOperator(task_id="broken_specs", python_callable=fail, op_args=[problems], retries=0)
     return dag
+
+
+def schedule_of(folder: Path) -> CronTriggerTimetable | str | None:
+    """Return when a pipeline is to run; daily where its `pipeline.yaml` does not say, or says what Airflow refuses."""
+    try:
+        schedule = from_next_tick(load_pipeline(folder).schedule)
+        DAG("schedule", schedule=schedule, auto_register=False).validate()  # type: ignore[no-untyped-call]
+    except (SpecError, AirflowTimetableInvalid):
+        return from_next_tick("@daily")
+    return schedule
 
 
 def fail(problems: str) -> None:

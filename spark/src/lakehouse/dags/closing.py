@@ -53,7 +53,7 @@ def publish(pipeline: str, judged: Mapping[str, int]) -> dict[str, Any]:
         done = _publish(part, judged)
         number = done.manifest.number if done.manifest else None
         log.info("published" if done.is_new else "nothing new to publish", publication=number, before=done.before)
-        tell_assets(context, part, done.manifest, context["ti"].xcom_pull(task_ids=TASKS[Layer.GOLD]))
+        tell_assets(context, part, done.manifest, context["ti"].xcom_pull(task_ids=TASKS[Layer.GOLD]) or {})
         part.succeed()
         return {"publication": number, "new": done.is_new}
 

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lakehouse.dags.part import Part, part_of_run
 from lakehouse.dags.step import AuditLink, cancelled
+from lakehouse.errors import StoreUnavailable
 from lakehouse.launch import spark_conf
 from lakehouse.log import get_logger
 from lakehouse.settings import Settings
@@ -62,7 +63,7 @@ class LayerOperator(SparkSubmitOperator):
                 super().execute(context)
             except AirflowException as error:
                 raise failure(result, error) from None
-            record = json.loads(result.read_text("utf-8"))
+            record = read_result(result)
             if part.asked.dry_run:
                 part.end()
                 return dict(record["plan"])
@@ -90,6 +91,18 @@ class LayerOperator(SparkSubmitOperator):
         raise cancelled(self.task_id)
 
 
+def read_result(file: Path) -> dict[str, Any]:
+    """Return what a job has written of its work; raises StoreUnavailable where the disk did not take it."""
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise StoreUnavailable(
+            f"the job ended well, but what it says of its tables cannot be read: {error}.",
+            where=str(file),
+            remedy="free space there; the next try finds the tables as they are.",
+        ) from error
+
+
 def is_news(line: str) -> bool:
     """Tell whether a line of spark-submit says more than that a JVM starts."""
     return bool(line.strip()) and not any(noise in line for noise in NOISE)
@@ -108,7 +121,8 @@ def failure(result: Path, error: AirflowException) -> AirflowException:
     """
     try:
         failures = json.loads(result.read_text("utf-8"))["failures"]
-    except FileNotFoundError:
+    except (OSError, ValueError):
+        # No file, or one that a full disk has cut short.
         said = str(error).partition("Error code is: ")[2]
         return AirflowException(f"the job ended without a result, with code {said}") if said else error
     told = "; ".join(each["error"] for each in failures.values())

@@ -72,7 +72,7 @@ def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
         except AirflowSkipException:
             raise
         except BaseException as error:
-            audit.finish_failed(run_id, attempt, in_our_terms(error))
+            audit.finish_failed(run_id, attempt, of_task(context, error))
             raise
 
 
@@ -91,16 +91,22 @@ def in_airflows_terms(secrets: tuple[str, ...]) -> Iterator[None]:
         raise kind(redact(str(error), secrets)) from None
 
 
-def in_our_terms(error: BaseException) -> BaseException:
-    """Return an error of Airflow's as one of ours, whose text alone says enough; any other as it is."""
-    return LakehouseError(str(error)) if isinstance(error, AirflowException) else error
+def of_task(context: Mapping[str, Any], error: BaseException) -> LakehouseError:
+    """Return an error as one of ours that says which task it ended; of Airflow's and ours the text says enough."""
+    said = str(error) if isinstance(error, AirflowException | LakehouseError) else repr(error)
+    return LakehouseError(f"task {context['task_instance'].task_id}: {said}")
 
 
 def give_up(pipeline: str, context: Mapping[str, Any]) -> None:
-    """Set the run FAILED in the audit if it still says RUNNING when a task, or the DAG run, has failed for good."""
+    """Set the run FAILED in the audit if it still says RUNNING when a task, or the DAG run, has failed for good.
+
+    A run that failed before its first part began, by broken specs or beside another run, gets a row that says so.
+    """
     settings = load_settings()
     task = context.get("task_instance")
     what = f"task {task.task_id} failed" if task else "the DAG run failed"
     why = context.get("exception") or context.get("reason") or "Airflow gave no reason"
     with Audit(settings.need_audit_url(), secrets_of(settings)) as audit, sending(settings):
-        audit.fail_run(platform_run_id(pipeline, context["run_id"]), f"{what}: {why}")
+        run_id, told = platform_run_id(pipeline, context["run_id"]), f"{what}: {why}"
+        if not audit.fail_run(run_id, told) and not audit.is_known(run_id):
+            audit.finish_run(run_id, audit.begin_part(run_id, pipeline, TRIGGER, {}, link_of(context)), "FAILED", told)

@@ -23,15 +23,17 @@ GOING = ["running", "queued"]
 def take_turn(settings: Settings, audit: Audit, pipeline: str, run_id: str, context: Mapping[str, Any]) -> None:
     """Wait until no other run of the pipeline is at work.
 
-    Raises RunInProgress for a run that a person has just asked for. A run that had its turn already, such as one of
-    which a task was cleared, waits for no one in its place: it raises LeaseHeld, and Airflow tries it again.
+    Raises RunInProgress for a run that a person has just asked for. A run that had its turn already waits in its first
+    task alone, such as one that is backfilled once more; a later task may hold the pool's slot that the other one
+    needs: it raises LeaseHeld, and Airflow tries it again.
     """
     told: AtWork | None = None
     while others := [each for each in audit.at_work(pipeline, run_id) if is_alive(each, pipeline, settings, context)]:
         other = others[0]
-        if audit.is_known(run_id):
+        known = audit.is_known(run_id)
+        if known and context["task"].upstream_task_ids:
             raise LeaseHeld(f"{other} is at work.", where=pipeline, remedy="wait until it has ended, or end it.")
-        if context["dag_run"].run_type == "manual":
+        if not known and context["dag_run"].run_type == "manual":
             raise RunInProgress(
                 f"{other} is at work; this one was refused and has changed nothing.",
                 where=pipeline,

@@ -64,10 +64,20 @@ def main(layer: Layer) -> None:
     except Exception as error:  # noqa: BLE001 - a person gets one line of whatever it was
         outcome = Outcome(arguments.run_id, failures={arguments.pipeline: keep_trace(error, settings, secrets)})
     if arguments.result:
-        arguments.result.write_text(as_json(outcome, secrets), "utf-8")
+        _leave(arguments.result, as_json(outcome, secrets))
     for failure in outcome.failures.values():
         print(redact(f"error: {failure}", secrets), file=sys.stderr, flush=True)
     sys.exit(exit_code(outcome.failures.values()))
+
+
+def _leave(file: Path, text: str) -> None:
+    """Write what became of the run, whole or not at all: a full disk must not hide what failed."""
+    part = file.with_suffix(".part")
+    try:
+        part.write_text(text, "utf-8")
+        part.rename(file)
+    except OSError as error:
+        print(f"error: {file}: {error}", file=sys.stderr, flush=True)
 
 
 @contextmanager

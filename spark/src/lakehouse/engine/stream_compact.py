@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-import pyarrow as pa
-
 from lakehouse.changes.compact import compact
+from lakehouse.engine.allocator import give_back
 from lakehouse.engine.context import Context
 from lakehouse.log import get_logger
 from lakehouse.specs import Table
@@ -28,6 +27,6 @@ def compact_many(table: Table, context: Context) -> float:
             context.guard()
             started, files = time.monotonic(), compact(before)
             log.info("compacted", table=uri, files=files, seconds=round(time.monotonic() - started, 1))
-    # What reading them took; the allocator would keep it for the next time.
-    pa.default_memory_pool().release_unused()
+    # What reading them took; the allocators would keep it for the next time.
+    give_back()
     return time.monotonic() - began

@@ -46,6 +46,7 @@ class End:
         self._ends = latest_of(facts) if bounds.until == "now" else None
         self._moved = self._topic_seen = time.monotonic()
         self._asked, self._left = 0.0, math.inf
+        self._sent = self._sent_before = 0
         self._away: tuple[float, float, StoreUnavailable] | None = None
         self._deadline = self._moved + 60 * bounds.minutes if bounds.minutes else None
 
@@ -72,12 +73,16 @@ class End:
     def watch(self, offsets: Mapping[int, int], *, moved: bool) -> bool:
         """Look after a step whether anything moves still; tell whether the topic has other partitions now.
 
-        Where offsets before the end are to be read, only those count: others may write to the topic meanwhile.
+        Where offsets before the end are to be read, only those count, and while the end is not known what its producer
+        sends: others may write to the topic meanwhile.
         Raises StreamStalled when patience is at its end, TopicChanged for a topic that was made anew.
         """
         now, self._away = time.monotonic(), None
-        if left := sum(end - begin for begin, end in missing(offsets, self._find_ends() or {}).values()):
+        ends = self._find_ends()
+        if left := sum(end - begin for begin, end in missing(offsets, ends or {}).values()):
             moved, self._left = left < self._left, left
+        elif ends is None and self._bounds.until == "producer":
+            moved, self._sent_before = self._sent > self._sent_before, self._sent
         if moved:
             self._moved = now
         elif self._bounds.until != "stopped" and now - self._moved > self._bounds.patience:
@@ -128,6 +133,7 @@ class End:
             sends = [row for row in self._audit.sends_of(self._bounds.producer) if row["topic"] == self._facts.topic]
             for row in sends:
                 self._need_same(row["topic_id"])
+            self._sent = sum(row["acknowledged"] + row["refused"] for row in sends)
             if sends and all(row["finished_at"] is not None for row in sends):
                 self._ends = {row["partition"]: row["next_offset"] for row in sends}
         return self._ends

@@ -15,6 +15,9 @@ UPSERT = "upsert"
 # What `_source` of a row from a stream begins with.
 STREAMED = "kafka:"
 _TIMESTAMP = pa.timestamp("us", "UTC")
+# Milliseconds of the first and the last moment that readers of a table can show. A broker before Kafka 4 takes any
+# number from a producer, such as microseconds.
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
 # `timestamp` is Kafka's, whole milliseconds; `_ingested_at` grows by a microsecond with each event of a partition, so
 # that it orders them as their offsets do.
 EVENTS = pa.schema(
@@ -58,7 +61,7 @@ def as_table(events: Sequence[Event], origin: Origin, since: datetime) -> pa.Tab
         "topic_id": [origin.topic_id] * count,
         "partition": [each.partition for each in events],
         "offset": [each.offset for each in events],
-        "timestamp": [each.timestamp * 1000 for each in events],
+        "timestamp": [min(max(each.timestamp, _FIRST), _LAST) * 1000 for each in events],
         "key": [each.key for each in events],
         "value": [each.value for each in events],
         "headers": [[{"name": name, "value": value} for name, value in each.headers] for each in events],

@@ -12,13 +12,15 @@ from typing import TextIO
 
 from lakehouse.audit.log import Audit
 from lakehouse.audit.stream_rows import Sends
-from lakehouse.errors import ParameterError, StoreUnavailable
+from lakehouse.errors import AuditUnavailable, ParameterError, StoreUnavailable
+from lakehouse.log import get_logger
 from lakehouse.streaming.facts import TopicFacts, topic_facts
 from lakehouse.streaming.messages import Clock, Message, Mixture, messages
 from lakehouse.streaming.outcome import Outcome
 from lakehouse.streaming.reviews import Review
 from lakehouse.streaming.send import Sender, sender
 
+lines = get_logger(__name__)
 # Seconds. A shorter sleep costs more than the messages that could be sent in it.
 TELL_SECONDS, SHORTEST_PAUSE = 1.0, 0.001
 
@@ -83,10 +85,15 @@ def produce(
     mixture = Mixture(request.trouble_share, request.seed, facts.max_message_bytes)
     with (
         _opened(request.log) as log,
-        _handed_over(audit, request.run_id, facts, log) as outcome,
+        _handed_over(audit, request.run_id, facts, log) as (outcome, hand_over),
         sender(bootstrap, facts, outcome, request.patience) as sending,
     ):
-        _pace(sending, messages(reviews, mixture, Clock()), request, tell)
+
+        def told(acknowledged: int) -> None:
+            hand_over()
+            tell(acknowledged)
+
+        _pace(sending, messages(reviews, mixture, Clock()), request, told)
     seconds = time.monotonic() - began
     return Produced(request.run_id, facts.topic, facts.topic_id, outcome.sends(), dict(outcome.kinds), seconds)
 
@@ -104,16 +111,24 @@ def _opened(path: Path | None) -> Iterator[TextIO | None]:
 
 
 @contextmanager
-def _handed_over(audit: Audit, run_id: str, facts: TopicFacts, log: TextIO | None) -> Iterator[Outcome]:
-    """Hold the rows of what is sent: they say so from the start, and at the end how it ended."""
+def _handed_over(
+    audit: Audit, run_id: str, facts: TopicFacts, log: TextIO | None
+) -> Iterator[tuple[Outcome, Callable[[], None]]]:
+    """Hold the rows of what is sent: they say so from the start, how far it is when told to, and how it ended."""
     outcome = Outcome({each.partition: each.latest for each in facts.partitions}, log)
     earlier = audit.sends_began(run_id, facts.topic, facts.topic_id, outcome.first_offsets)
 
     def all_sends() -> list[Sends]:
         return [before + now for before, now in zip(earlier, outcome.sends(), strict=True)]
 
+    def hand_over() -> None:
+        try:
+            audit.sends_moved(run_id, facts.topic, all_sends())
+        except AuditUnavailable as error:
+            lines.warning("how far it is cannot be written now", run=run_id, error=str(error))
+
     try:
-        yield outcome
+        yield outcome, hand_over
     except BaseException as error:
         audit.sends_failed(run_id, facts.topic, all_sends(), error)
         raise

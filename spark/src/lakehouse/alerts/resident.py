@@ -1,0 +1,57 @@
+"""Sending in a process that stays: what was stored where nobody sent it, or while Discord was away."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from lakehouse.errors import LakehouseError
+from lakehouse.log import get_logger, redact, secrets_of
+from lakehouse.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from lakehouse.alerts.send import Sender
+
+App = TypeVar("App")
+log = get_logger(__name__)
+PAUSE_SECONDS = 2.0
+
+
+def beside(app: App) -> App:
+    """Return a web app as it is, after beginning to send what is stored for as long as its process lives."""
+    threading.Thread(target=_stay, args=(load_settings,), name="resident alerts", daemon=True).start()
+    return app
+
+
+def _stay(load: Callable[[], Settings]) -> None:
+    from lakehouse.alerts.send import Sender
+    from lakehouse.alerts.webhook import webhook_of
+
+    try:
+        settings = load()
+        webhook = webhook_of(settings)
+        if webhook is None:
+            return
+        send_on(Sender(settings, webhook, secrets_of(settings)), threading.Event())
+    except LakehouseError as error:
+        log.warning("nobody sends alerts between runs", error=str(error))
+
+
+def send_on(sender: Sender, stop: threading.Event) -> None:
+    """Send what is due every two seconds until it is told to stop; what keeps it from that is said once."""
+    said = ""
+    while not stop.wait(PAUSE_SECONDS):
+        try:
+            why = sender.drain(0).error
+        except LakehouseError as error:
+            why = error
+        except Exception:
+            log.exception("alerts are not sent")
+            time.sleep(60)
+            continue
+        told = redact(str(why), sender.secrets) if why else ""
+        if told and told != said:
+            log.warning("alerts stay stored", error=told)
+        said = told
