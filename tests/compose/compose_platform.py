@@ -78,6 +78,12 @@ class Platform:
         """Ask Spark's pages on the host."""
         return requests.get(f"http://127.0.0.1:{self.ports['CLUSTER']}{path}", timeout=10)
 
+    def shown(self, path: str) -> str:
+        """Return a page beside Airflow's own, behind its login."""
+        answer = self._request("GET", path, None, below="/lakehouse")
+        answer.raise_for_status()
+        return answer.text
+
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask Airflow's REST API; while the database is away it answers with an error, and is asked again."""
         last = ""
@@ -95,7 +101,9 @@ class Platform:
             time.sleep(1)
         raise AssertionError(f"{method} {path}: {last}")
 
-    def _request(self, method: str, path: str, body: dict[str, Any] | None) -> requests.Response:
+    def _request(
+        self, method: str, path: str, body: dict[str, Any] | None, below: str = "/api/v2"
+    ) -> requests.Response:
         base = f"http://127.0.0.1:{self.ports['AIRFLOW']}"
         if not self._token:
             secret = self.settings.airflow_password.get_secret_value()
@@ -104,7 +112,7 @@ class Platform:
             answer.raise_for_status()
             self._token = answer.json()["access_token"]
         head = {"Authorization": f"Bearer {self._token}"}
-        return requests.request(method, f"{base}/api/v2{path}", json=body, headers=head, timeout=20)
+        return requests.request(method, f"{base}{below}{path}", json=body, headers=head, timeout=20)
 
     def trigger(self, dag: str, asked: dict[str, Any] | None = None) -> str:
         """Trigger a DAG as the UI does, with what its form asks; return the path of its run."""

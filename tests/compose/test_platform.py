@@ -139,6 +139,10 @@ def test_a_load_over_the_rest_api_agrees_with_the_oracle(
     assert pages.seen == {"driver", "worker"}
 
 
+def test_its_page_knows_what_readers_see(platform: Any) -> None:
+    assert "Readers see <b>publication 1</b>" in platform.shown("/")
+
+
 class Pages:
     """Looks, from the host, at the pages that the master's own page links to."""
 
@@ -175,6 +179,7 @@ def test_a_kill_in_the_middle_of_a_run_ends_in_the_right_tables(
         assert platform.wait(platform.trigger("medallion_pipeline")) == "success"
     agreement.compare(oracle, expected, platform.gold)
     assert audit(platform, "SELECT count(*) FROM audit.run_logs WHERE status = 'RUNNING'") == [(0,)]
+    assert audit(platform, "SELECT count(*) FROM audit.runs WHERE status = 'RUNNING'") == [(0,)]
     columns = "input_rows, inserted, updated, unchanged, stale, duplicate, quarantined, deleted"
     for rows, *ends in audit(platform, f"SELECT {columns} FROM audit.run_logs WHERE status = 'SUCCESS'"):
         assert rows == sum(ends)
@@ -216,6 +221,7 @@ def test_a_stream_and_a_batch_of_the_same_table_beside_each_other(platform: Any,
     taken = "received, inserted + updated + unchanged + stale + duplicate + quarantined + deleted"
     rows = audit(platform, f"SELECT {taken} FROM audit.stream_batches")
     ((sent,),) = audit(platform, "SELECT sum(next_offset - first_offset) FROM audit.stream_sends")
+    assert "not known now" not in platform.shown("/streams")
     # What is too large for a broker is part of the trouble, and is not sent.
     assert 19_900 < sum(received for received, _ in rows) == sent <= 20_000
     assert [row for row in rows if row[0] != row[1]] == []
