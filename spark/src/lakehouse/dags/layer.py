@@ -88,7 +88,7 @@ class LayerOperator(SparkSubmitOperator):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         super().on_kill()
-        raise cancelled(self.task_id)
+        raise cancelled()
 
 
 def read_result(file: Path) -> dict[str, Any]:

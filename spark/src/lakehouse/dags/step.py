@@ -38,9 +38,9 @@ class StepOperator(PythonOperator):
 
     def on_kill(self) -> None:
         """End the function where it stands: it lets go of what it holds, and the audit says who ended it."""
-        raise cancelled(self.task_id)
+        raise cancelled()
 
 
-def cancelled(task_id: str) -> AirflowFailException:
+def cancelled() -> AirflowFailException:
     """Return what ends a task whose state a person, or the run's own timeout, has set in Airflow."""
-    return AirflowFailException(f"task {task_id} was ended by Airflow: cancelled, cleared or taken over.")
+    return AirflowFailException("ended by Airflow: cancelled, cleared or taken over.")
