@@ -44,14 +44,15 @@ def send_on(sender: Sender, stop: threading.Event) -> None:
     said = ""
     while not stop.wait(PAUSE_SECONDS):
         try:
-            why = sender.drain(0).error
+            done = sender.drain(0)
+            told = redact(str(done.error), sender.secrets) if done.error else ""
+            said = "" if done.posted or done.edited else said
         except LakehouseError as error:
-            why = error
+            told = redact(str(error), sender.secrets)
         except Exception:
             log.exception("alerts are not sent")
             time.sleep(60)
             continue
-        told = redact(str(why), sender.secrets) if why else ""
         if told and told != said:
             log.warning("alerts stay stored", error=told)
-        said = told
+            said = told
