@@ -93,11 +93,15 @@ def make_public(
         return Published(None, number)
     guard()
     manifest = publish(settings, name, run_id, versions)
+    copy_manifests(audit, before, manifest)
+    return Published(manifest, number)
+
+
+def copy_manifests(audit: Audit, before: Manifest | None, manifest: Manifest) -> None:
+    """Copy a publication, and the one before it: a crash may have kept that copy from being written."""
     if before is not None and before.number != manifest.number:
-        # A crash may have kept the copy of the one before from being written.
         audit.publication(before)
     audit.publication(manifest)
-    return Published(manifest, number)
 
 
 def _others(catalog: Catalog, tables: Sequence[Table], before: Manifest | None) -> dict[str, int]:

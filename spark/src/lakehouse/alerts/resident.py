@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from lakehouse.errors import LakehouseError
 from lakehouse.log import get_logger, redact, secrets_of
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import load_settings
 
 if TYPE_CHECKING:
     from lakehouse.alerts.send import Sender
@@ -17,20 +15,21 @@ if TYPE_CHECKING:
 App = TypeVar("App")
 log = get_logger(__name__)
 PAUSE_SECONDS = 2.0
+_LONG_PAUSE_SECONDS = 60.0
 
 
 def beside(app: App) -> App:
     """Return a web app as it is, after beginning to send what is stored for as long as its process lives."""
-    threading.Thread(target=_stay, args=(load_settings,), name="resident alerts", daemon=True).start()
+    threading.Thread(target=_stay, name="resident alerts", daemon=True).start()
     return app
 
 
-def _stay(load: Callable[[], Settings]) -> None:
+def _stay() -> None:
     from lakehouse.alerts.send import Sender
     from lakehouse.alerts.webhook import webhook_of
 
     try:
-        settings = load()
+        settings = load_settings()
         webhook = webhook_of(settings)
         if webhook is None:
             return
@@ -51,7 +50,7 @@ def send_on(sender: Sender, stop: threading.Event) -> None:
             told = redact(str(error), sender.secrets)
         except Exception:
             log.exception("alerts are not sent")
-            time.sleep(60)
+            stop.wait(_LONG_PAUSE_SECONDS)
             continue
         if told and told != said:
             log.warning("alerts stay stored", error=told)

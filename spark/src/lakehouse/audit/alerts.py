@@ -36,8 +36,8 @@ SELECT alert_id FROM alert
 _IS_FOLLOWED = "SELECT EXISTS (SELECT FROM audit.alerts WHERE dedupe_key = %s)"
 # A run of some tables or layers, and one that only says what it would do, repair nothing; maintenance repairs its own.
 _WHOLE = """(
-    coalesce(jsonb_array_length(nullif({run}.params -> 'tables', 'null')), 0) = 0
-    AND NOT coalesce(({run}.params ->> 'dry_run')::boolean, false)
+    coalesce({run}.params -> 'tables', 'null') IN ('null', '[]')
+    AND coalesce({run}.params -> 'dry_run', 'null') IN ('null', 'false')
     AND coalesce({run}.params -> 'layers' @> '["bronze", "silver", "gold"]', true)
 )"""
 _FAILED_BEFORE = f"""

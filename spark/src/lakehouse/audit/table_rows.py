@@ -13,8 +13,8 @@ from lakehouse.audit.database import Cursor
 from lakehouse.audit.process import Process
 from lakehouse.audit.result import CheckResult, Drift, TableResult
 
-# A finished row stays: what is begun again under the same attempt has nothing to say of what is done already.
 _LONGEST_NAME = 200
+# A finished row stays: what is begun again under the same attempt has nothing to say of what is done already.
 _START = """
 INSERT INTO audit.run_logs AS log (run_id, attempt, layer, table_name, status, host, pid, process_start)
 VALUES (%(run_id)s, %(attempt)s, %(layer)s, %(table)s, 'RUNNING', %(host)s, %(pid)s, %(process_start)s)

@@ -96,10 +96,13 @@ def rollback_command(
     as_json: Json = False,
 ) -> None:
     """Make an older publication what readers see; no table is touched."""
+    from lakehouse.publication import copy_manifests  # with the gate's checks: heavy
+
     settings = load_settings()
     before = current(settings, pipeline)
     manifest = roll_back(settings, pipeline, to, new_run_id(pipeline))
-    _audit().publication(manifest)
+    with _audit() as audit:
+        copy_manifests(audit, before, manifest)
     if as_json:
         print_json(manifest.as_dict())
     else:

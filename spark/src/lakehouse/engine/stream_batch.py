@@ -10,9 +10,7 @@ from typing import Any
 
 from lakehouse.audit.result import Drift, RuleResult, TableResult
 from lakehouse.audit.stream_rows import OffsetRange, StreamBatch
-from lakehouse.engine.stream import Pending
-
-_MOST_DRIFT = 100
+from lakehouse.engine.stream import MOST_DRIFT, Pending
 
 
 @dataclass
@@ -82,5 +80,4 @@ def _rules(results: Iterable[RuleResult]) -> list[RuleResult]:
 
 
 def _drift(found: Iterable[Drift]) -> list[Drift]:
-    """Return each column's drift once; a producer that makes names up must not make commits grow without end."""
-    return list({each.column: each for each in found}.values())[:_MOST_DRIFT]
+    return list({each.column: each for each in found}.values())[:MOST_DRIFT]

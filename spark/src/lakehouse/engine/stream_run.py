@@ -245,9 +245,11 @@ class StreamRun:
 def _same_interrupt() -> Iterator[None]:
     """Keep what Ctrl-C does: in the main thread PySpark would have it break a micro-batch off."""
     before = signal.getsignal(signal.SIGINT)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, before)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def run_stream(
