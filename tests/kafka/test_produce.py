@@ -170,9 +170,10 @@ def test_the_script_is_the_verb_and_says_what_was_acknowledged(broker, topic, au
 
 
 def test_a_script_that_is_told_to_end_hands_over_what_it_sent(broker, topic, audit, audit_url, tmp_path):
-    words = (str(ROOT / "kafka" / "producer.py"), "--topic", topic, "--count", "100000", "--rate", "500")
+    log = tmp_path / "sent.ndjson"
+    words = (str(ROOT / "kafka" / "producer.py"), "--topic", topic, "--count", "1000000", "--log", str(log))
     process = run(broker.server.port, audit_url, tmp_path, *words, "--run-id", "r1")
-    while topic_facts(broker.bootstrap, topic).messages < 200:
+    while topic_facts(broker.bootstrap, topic).messages < 5_000:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
@@ -183,6 +184,8 @@ def test_a_script_that_is_told_to_end_hands_over_what_it_sent(broker, topic, aud
         each.latest for each in topic_facts(broker.bootstrap, topic).partitions
     ]
     assert all(row["finished_at"] and "SystemExit" in row["error"] for row in rows)
+    lines = log.read_text().count("\n")
+    assert sum(row["acknowledged"] for row in rows) == topic_facts(broker.bootstrap, topic).messages == lines
 
 
 def test_without_a_broker_the_exit_code_says_that_trying_again_can_help(audit_url, tmp_path):

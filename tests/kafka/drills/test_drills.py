@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from random import Random
 
 import pytest
@@ -32,7 +33,9 @@ def need_every_event_once(drill, lines=None) -> None:
     """Compare every table, and the audit, with what the producer wrote down."""
     lines = lines or drill.lines()
     kept = [(line.partition, line.offset, line.key, line.value, line.headers) for line in lines]
-    assert drill.tables.events() == kept
+    events = drill.tables.events()
+    assert (Counter(events) - Counter(kept), Counter(kept) - Counter(events)) == (Counter(), Counter())
+    assert events == kept
     rejected = [line for line in lines if line.is_rejected(drill.orders)]
     good = [line.answer for line in lines if not line.is_rejected(drill.orders)]
     held = drill.tables.answers()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import sys
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -79,12 +79,20 @@ def produce_command(
     from lakehouse.streaming.reviews import read_reviews
 
     settings = load_settings()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was sent is handed over
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Raised in the middle of a message, an exception would keep that one from being counted.
+        signal.signal(number, lambda *_: stop.set())
     reviews = read_reviews(settings.path(settings.raw), count, seed)
     request = Request(run_id or new_run_id("stream"), topic, count, rate, trouble_share, seed, patience, log, minutes)
     with Audit(settings.need_audit_url(), secrets_of(settings)) as audit:
         done = produce(
-            settings.brokers(), audit, reviews, request, lambda sent: notes.print(f"acknowledged {sent:,} of {count:,}")
+            settings.brokers(),
+            audit,
+            reviews,
+            request,
+            lambda sent: notes.print(f"acknowledged {sent:,} of {count:,}"),
+            stop,
         )
     _show(done, as_json)
 

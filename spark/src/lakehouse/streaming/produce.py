@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TextIO
 
 from lakehouse.audit.log import Audit
@@ -72,10 +74,11 @@ def produce(
     reviews: Sequence[Review],
     request: Request,
     tell: Callable[[int], None] = lambda acknowledged: None,
+    stop: Event | None = None,
 ) -> Produced:
     """Send messages and return once each is acknowledged or refused; `tell` hears once a second how many are.
 
-    The offsets are in audit.stream_sends from the start, with their ends once this returns or fails. ParameterError for
+    Once `stop` is set no more are sent; SystemExit when each that was sent has its answer. The offsets are in audit.stream_sends from the start, with their ends once this returns or fails. ParameterError for
     an unknown topic, KafkaUnavailable when a message was not acknowledged in time: what was stays counted.
     """
     if not reviews:
@@ -93,7 +96,7 @@ def produce(
             hand_over()
             tell(acknowledged)
 
-        _pace(sending, messages(reviews, mixture, Clock()), request, told)
+        _pace(sending, messages(reviews, mixture, Clock()), request, told, stop or Event())
     seconds = time.monotonic() - began
     return Produced(request.run_id, facts.topic, facts.topic_id, outcome.sends(), dict(outcome.kinds), seconds)
 
@@ -135,14 +138,19 @@ def _handed_over(
     audit.sends_finished(run_id, facts.topic, all_sends())
 
 
-def _pace(sending: Sender, stream: Iterator[Message], request: Request, tell: Callable[[int], None]) -> None:
+def _pace(
+    sending: Sender, stream: Iterator[Message], request: Request, tell: Callable[[int], None], stop: Event
+) -> None:
     """Send each message when its time has come: where the broker was away, what is late goes at once."""
     began = told = time.monotonic()
     over = began + 60 * request.minutes if request.minutes else math.inf
     for number in range(request.count):
         due = began + number / request.rate if request.rate else 0.0
         if (early := due - time.monotonic()) > SHORTEST_PAUSE:
-            time.sleep(min(early, max(0.0, over - time.monotonic())))
+            stop.wait(min(early, max(0.0, over - time.monotonic())))
+        if stop.is_set():
+            sending.finish(request.patience)
+            raise SystemExit(128 + signal.SIGTERM)
         if time.monotonic() >= over:
             return
         sending.send(next(stream))
