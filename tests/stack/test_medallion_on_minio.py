@@ -248,7 +248,7 @@ def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_w
     cancelled = api.call("PATCH", f"{run}/taskInstances/{task}", json={"new_state": "failed"})
     assert cancelled.ok, cancelled.text
     eventually(lambda: nothing_runs(stack), "nothing is at work any more", 60)
-    told = (f"task {task}: ended by Airflow: cancelled, cleared or taken over.",)
+    told = (f"task {task}: ended by Airflow: its state was set there, or Airflow itself was stopped or away.",)
     assert ask(stack, "SELECT error FROM audit.run_logs WHERE status = 'FAILED'") == [told]
     (other,) = set(ask(stack, "SELECT error FROM audit.runs WHERE status = 'FAILED'")) - {told}
     assert re.search(f"^task fetch_holidays failed: {words}", other[0])

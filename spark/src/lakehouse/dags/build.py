@@ -164,6 +164,7 @@ def broken_dag(folder: Path, problems: str) -> DAG:
         is_paused_upon_creation=False,
         auto_register=False,  # the DAG file says which are its own
         on_failure_callback=partial(give_up, folder.name),
+        default_args={"on_failure_callback": partial(give_up, folder.name)},
         tags=["pipeline", folder.name, "broken"],
     ) as dag:
         PythonOperator(task_id="broken_specs", python_callable=fail, op_args=[problems], retries=0)

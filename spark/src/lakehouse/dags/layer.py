@@ -15,7 +15,7 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lakehouse.dags.part import Part, part_of_run
-from lakehouse.dags.step import AuditLink, cancelled
+from lakehouse.dags.step import AuditLink, stop_here
 from lakehouse.errors import StoreUnavailable
 from lakehouse.launch import spark_conf
 from lakehouse.log import get_logger
@@ -88,7 +88,7 @@ class LayerOperator(SparkSubmitOperator):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         super().on_kill()
-        raise cancelled()
+        stop_here()
 
 
 def read_result(file: Path) -> dict[str, Any]:

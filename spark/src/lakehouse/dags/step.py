@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 from urllib.parse import quote
 
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import BaseOperatorLink
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
 from lakehouse.dags.asked import platform_run_id
 
@@ -38,9 +39,14 @@ class StepOperator(PythonOperator):
 
     def on_kill(self) -> None:
         """End the function where it stands: it lets go of what it holds, and the audit says who ended it."""
-        raise cancelled()
+        stop_here()
 
 
-def cancelled() -> AirflowFailException:
-    """Return what ends a task whose state a person, or the run's own timeout, has set in Airflow."""
-    return AirflowFailException("ended by Airflow: cancelled, cleared or taken over.")
+def stop_here() -> None:
+    """Raise what ends a task that Airflow ends; nothing after its own timeout, which is raised anyway.
+
+    Where a person has set the task's state, that state stands. Where Airflow itself was stopped or could not be
+    reached, the task is tried again.
+    """
+    if sys.exc_info()[0] is not AirflowTaskTimeout:
+        raise AirflowException("ended by Airflow: its state was set there, or Airflow itself was stopped or away.")
