@@ -138,7 +138,8 @@ def test_a_run_that_touches_its_alert_is_not_waited_for_when_alerts_are_grouped(
     with closing(psycopg2.connect(audit_url)) as busy, busy.cursor() as cursor:
         cursor.execute("UPDATE audit.alerts SET body = body WHERE run_id = 'r6'")
         began = time.monotonic()
-        assert sender.drain(1) == Drained(posted=6, left=1)
+        done = sender.drain(1)
+        assert (done.posted, done.left, done.error) == (6, 1, None)
         assert time.monotonic() - began < 2
     assert discord.shown()[-1]["title"].startswith("🔴 1 alerts at once")
     assert sender.drain(1) == Drained(edited=1)
@@ -394,6 +395,20 @@ def test_what_fails_later_in_that_minute_and_what_recovers_is_told_in_the_same_m
     assert len(discord.messages) == 6
     assert discord.shown()[-1]["title"] == "🔴 4 alerts at once, 3 of failures"
     assert re.search(r"olist +SUCCESS +1", discord.shown()[-1]["description"])
+
+
+def test_a_run_at_work_waits_for_a_full_minute_and_its_failure_rings_all_the_same(audit, sender, discord, ask):
+    for number in range(5):
+        fail(audit, f"r{number}")
+    audit.start_run("late", "olist", 1, "airflow")
+    audit.follow_run("late", "olist", 1)
+    done = sender.drain(0)
+    assert (done.posted, done.left, done.error) == (5, 1, None)
+    assert 50 < done.retry_in <= 60
+    assert ask("SELECT status FROM audit.alerts WHERE run_id = 'late'") == [("PENDING",)]
+    ask("UPDATE audit.alerts SET first_sent_at = first_sent_at - interval '1 minute' RETURNING 1")
+    assert sender.drain(0) == Drained(posted=1)
+    assert discord.shown()[-1]["title"] == "🔵 olist is running"
 
 
 def test_a_minute_later_failures_are_told_one_by_one_again(audit, sender, discord, ask):

@@ -17,15 +17,19 @@ BACK_OFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 
 _LOCK = 4_703_919_738_795_935_662  # One sender at a time; the audit's migrations take the number before it.
 _COLUMNS = "alert_id, kind, revision, severity, pipeline, run_id, title, body, occurrences, message_id, sent_digest"
-# An alert that a run is touching now is not due before that is done; the sender waits for no run.
+# An alert that a run is touching now is not due before that is done; the sender waits for no run. Where the minute is
+# full, good news waits: told in a group, a run that fails later would be an edit, and an edit rings for nobody.
 _DUE = f"""
 SELECT {_COLUMNS}, created_at FROM audit.alerts
-WHERE status = 'PENDING' ORDER BY message_id IS NOT NULL DESC, created_at, alert_id LIMIT 1
+WHERE status = 'PENDING' AND (message_id IS NOT NULL OR kind = 'group' OR severity <> 'info' OR NOT %s)
+ORDER BY message_id IS NOT NULL DESC, created_at, alert_id LIMIT 1
 FOR UPDATE SKIP LOCKED
 """
-_NEW_MESSAGES = f"""
-SELECT count(*) >= {NEW_A_MINUTE} FROM audit.alerts
+# Seconds until one more new message may be sent; none where it may be now.
+_FULL = f"""
+SELECT extract(epoch FROM first_sent_at + interval '1 minute' - clock_timestamp())::float FROM audit.alerts
 WHERE first_sent_at > clock_timestamp() - interval '1 minute'
+ORDER BY first_sent_at DESC OFFSET {NEW_A_MINUTE - 1} LIMIT 1
 """
 _GROUP = """
 WITH open AS (
@@ -43,7 +47,7 @@ _JOIN = """
 UPDATE audit.alerts SET status = 'GROUPED', grouped_into = %(group)s, next_attempt_at = NULL
 WHERE alert_id IN (
     SELECT alert_id FROM audit.alerts
-    WHERE status = 'PENDING' AND message_id IS NULL AND kind <> 'group' FOR UPDATE SKIP LOCKED
+    WHERE status = 'PENDING' AND message_id IS NULL AND kind <> 'group' AND severity <> 'info' FOR UPDATE SKIP LOCKED
 )
 """
 _TOUCH = """
@@ -125,17 +129,27 @@ def unlock(cursor: Cursor) -> None:
 
 
 def next_due(cursor: Cursor) -> Stored | None:
-    """Return what is to be sent now, edits before new messages; when new ones are too many they are grouped first."""
-    cursor.execute(_DUE)
-    row = cursor.fetchone()
-    due = Stored(*row) if row else None
-    if due is None or due.message_id is not None or due.kind == "group":
-        return due
-    cursor.execute(_NEW_MESSAGES)
-    if cursor.fetchone() != (True,):
+    """Return what is to be sent now, edits before new messages.
+
+    When new ones are too many, what failed is grouped first, and the rest waits.
+    """
+    is_full = full_for(cursor) is not None
+    due = _due(cursor, is_full)
+    if due is None or due.message_id is not None or due.kind == "group" or not is_full:
         return due
     _gather(cursor)
-    cursor.execute(_DUE)
+    return _due(cursor, is_full)
+
+
+def full_for(cursor: Cursor) -> float | None:
+    """Return for how many seconds no new message of good news is sent; None where one may be sent now."""
+    cursor.execute(_FULL)
+    row = cursor.fetchone()
+    return float(row[0]) if row else None
+
+
+def _due(cursor: Cursor, is_full: bool) -> Stored | None:
+    cursor.execute(_DUE, [is_full])
     row = cursor.fetchone()
     return Stored(*row) if row else None
 

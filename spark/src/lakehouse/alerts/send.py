@@ -61,7 +61,8 @@ class Sender:
                 done = self._send_all(connection, deadline, at_once)
                 with connection.cursor() as cursor:
                     outbox.unlock(cursor)
-                return replace(done, left=_pending(connection))
+                left = _pending(connection)
+                return replace(done, left=left, retry_in=done.retry_in if left else None)
         except psycopg2.Error as error:
             raise unavailable(self._url, error) from error
 
@@ -77,7 +78,7 @@ class Sender:
             with connection, connection.cursor() as cursor:  # psycopg2: one transaction, also with autocommit
                 alert = outbox.next_due(cursor)
             if alert is None:
-                return replace(done, error=None)
+                return replace(done, error=None, retry_in=_full_for(connection))
             done, tried = self._send(connection, alert, done), True
         return done
 
@@ -131,6 +132,11 @@ class Sender:
 def _locked(connection: Connection) -> bool:
     with connection.cursor() as cursor:
         return outbox.try_lock(cursor)
+
+
+def _full_for(connection: Connection) -> float | None:
+    with connection.cursor() as cursor:
+        return outbox.full_for(cursor)
 
 
 def _pending(connection: Connection) -> int:

@@ -34,11 +34,20 @@ class Audit(Database):
     """
 
     def start_run(
-        self, run_id: str, pipeline: str, attempt: int, trigger: str, params: Mapping[str, Any] | None = None
+        self,
+        run_id: str,
+        pipeline: str,
+        attempt: int,
+        trigger: str,
+        params: Mapping[str, Any] | None = None,
+        link: str = "",
     ) -> None:
-        """Write that an attempt of a run began; a later process of the same attempt carries the row on."""
+        """Write that an attempt of a run began; a later process of the same attempt carries the row on.
+
+        `link` is the path of the run at its scheduler.
+        """
         told = values.document(params or {}, self.secrets)
-        self.transact(lambda cursor: run_rows.start(cursor, run_id, pipeline, attempt, trigger, told))
+        self.transact(lambda cursor: run_rows.start(cursor, run_id, pipeline, attempt, trigger, told, link))
 
     def finish_run(self, run_id: str, attempt: int, status: RunStatus, error: str | None = None) -> None:
         """Write how an attempt ended; a failure's alert is stored with it. Raises StateError when it never began."""
@@ -91,6 +100,10 @@ class Audit(Database):
     def fail_run(self, run_id: str, error: str) -> bool:
         """Set FAILED what says RUNNING of a run whose scheduler gave it up; tell whether there was anything."""
         return self.transact(lambda cursor: run_rows.fail(cursor, run_id, error, self.secrets))
+
+    def fail_waiting(self, run_id: str, error: str) -> bool:
+        """Set FAILED what waits for a run's next part, because the run was ended; tell whether there was anything."""
+        return self.transact(lambda cursor: run_rows.fail_waiting(cursor, run_id, error, self.secrets))
 
     def table_started(self, run_id: str, attempt: int, layer: str, table: str) -> None:
         """Write that work on a table began; earlier attempts still RUNNING on it are ended as replaced."""

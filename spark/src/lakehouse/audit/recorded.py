@@ -30,6 +30,20 @@ def failure_recorded(settings: Settings, run_id: str, pipeline: str, attempt: in
         raise
 
 
+@contextmanager
+def filling_recorded(settings: Settings, run_id: str, attempt: int, trigger: str) -> Iterator[None]:
+    """Write that the source could not be filled; and that it was, where that had failed the time before."""
+    with failure_recorded(settings, run_id, SOURCE, attempt, trigger):
+        yield
+    try:
+        with Audit(settings.need_audit_url(), secrets_of(settings)) as audit:
+            if any(run["status"] == "FAILED" for run in audit.overview(1, SOURCE)):
+                audit.start_run(run_id, SOURCE, attempt, trigger)
+                audit.finish_run(run_id, attempt, "SUCCESS")
+    except LakehouseError as why:
+        log.warning("that the source is filled again is not in the audit", run=run_id, error=str(why))
+
+
 def _record(settings: Settings, run_id: str, pipeline: str, attempt: int, trigger: str, error: LakehouseError) -> None:
     try:
         with Audit(settings.need_audit_url(), secrets_of(settings)) as audit:

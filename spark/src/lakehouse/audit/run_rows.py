@@ -73,10 +73,12 @@ SELECT run_id, attempt FROM audit.runs
 WHERE pipeline = %s AND trigger = %s AND run_id <> %s AND status = 'RUNNING' AND host = ''
 """
 _STILL_RUNNING = "SELECT run_id, attempt FROM audit.runs WHERE run_id = %s AND status = 'RUNNING'"
+_STILL_WAITING = f"{_STILL_RUNNING} AND host = ''"
 
+# A failure that was told stands: a part that did not hear of it may end well.
 _FINISH = """
-UPDATE audit.runs SET status = %s, error = %s, ended_at = clock_timestamp()
-WHERE run_id = %s AND attempt = %s
+UPDATE audit.runs SET status = %(status)s, error = %(error)s, ended_at = clock_timestamp()
+WHERE run_id = %(run_id)s AND attempt = %(attempt)s AND NOT (status = 'FAILED' AND %(status)s = 'SUCCESS')
 RETURNING pipeline
 """
 
@@ -143,7 +145,16 @@ def end_part(cursor: Cursor, run_id: str, attempt: int) -> None:
 
 def fail(cursor: Cursor, run_id: str, error: str, secrets: Iterable[str]) -> bool:
     """End every attempt of a run that still says RUNNING; tell whether there was one."""
-    cursor.execute(_STILL_RUNNING, [run_id])
+    return _fail(cursor, _STILL_RUNNING, run_id, error, secrets)
+
+
+def fail_waiting(cursor: Cursor, run_id: str, error: str, secrets: Iterable[str]) -> bool:
+    """End an attempt of a run that waits for its next part; a part at work ends by itself. Tell whether it waited."""
+    return _fail(cursor, _STILL_WAITING, run_id, error, secrets)
+
+
+def _fail(cursor: Cursor, which: str, run_id: str, error: str, secrets: Iterable[str]) -> bool:
+    cursor.execute(which, [run_id])
     found = cursor.fetchall()
     for _, attempt in found:
         finish(cursor, run_id, attempt, "FAILED", error, secrets)
@@ -154,11 +165,13 @@ def finish(
     cursor: Cursor, run_id: str, attempt: int, status: RunStatus, error: str | None, secrets: Iterable[str]
 ) -> None:
     """Write how a run ended, and its alert: a failure's always, another end's where people were told of the run or of
-    a failure before it. Raises StateError for a run that never began.
+    a failure before it. One that failed stays FAILED. Raises StateError for a run that never began.
     """
     reason = values.text(error or "no reason was given", secrets) if status == "FAILED" else None
-    cursor.execute(_FINISH, [status, reason, run_id, attempt])
+    cursor.execute(_FINISH, {"status": status, "error": reason, "run_id": run_id, "attempt": attempt})
     row = cursor.fetchone()
+    if row is None and is_known(cursor, run_id):
+        return
     if row is None:
         raise StateError(f"run {run_id}, attempt {attempt} is not in audit.runs: it cannot be ended.")
     if reason is not None:

@@ -74,7 +74,7 @@ def _raise_for(done: Drained) -> None:
     if done.error is not None:
         raise done.error
     if done.left:
-        when = f"the channel is closed for {done.retry_in:.0f} s" if done.retry_in else "others came meanwhile"
+        when = f"the next may be sent in {done.retry_in:.0f} s" if done.retry_in else "others came meanwhile"
         raise WebhookUnavailable(f"{done.left} alerts are left: {when}.", remedy="run `lakehouse alerts send` again.")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lakehouse.audit.recorded import SOURCE, failure_recorded
+from lakehouse.audit.recorded import filling_recorded
 from lakehouse.cli.runs import new_run_id
 from lakehouse.cli.screen import console, notes, print_json
 from lakehouse.errors import ParameterError
@@ -29,7 +29,7 @@ def setup_command(as_json: Json = False) -> None:
     from lakehouse.source.load import setup_source
 
     settings = load_settings()
-    with failure_recorded(settings, new_run_id("source"), SOURCE, 1, "cli"):
+    with filling_recorded(settings, new_run_id("source"), 1, "cli"):
         loaded = setup_source(settings.connection_url("source"), settings.path(settings.raw))
     if as_json:
         print_json([asdict(table) for table in loaded])

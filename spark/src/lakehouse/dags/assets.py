@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from airflow.sdk import Asset
@@ -13,7 +14,14 @@ from lakehouse.publish.manifest import Manifest
 from lakehouse.publish.store import kept
 from lakehouse.specs import Catalog, Layer
 
-CHANGES = ("inserted", "updated", "deleted")
+
+@dataclass(frozen=True)
+class News:
+    """What readers of one table see anew: its version, its rows, and how many came, changed and went."""
+
+    version: int
+    rows: int
+    changed: dict[str, int]
 
 
 def assets_of(catalog: Catalog) -> list[Asset]:
@@ -21,23 +29,24 @@ def assets_of(catalog: Catalog) -> list[Asset]:
     return [Asset(name=table.full_name, group=catalog.pipeline.name) for table in catalog.layer(Layer.GOLD)]
 
 
-def tell_assets(context: Mapping[str, Any], part: Part, manifest: Manifest | None, made: Mapping[str, Any]) -> None:
+def tell_assets(context: Mapping[str, Any], part: Part, manifest: Manifest | None) -> None:
     """Leave the task the assets that this run has published anew, each with what its event says beside it."""
-    new = newly_published(part, manifest)
+    found = {name: news_of(part, name, *both) for name, both in newly_published(part, manifest).items()}
+    new = {name: news for name, news in found.items() if news is not None}
     task = context["task"]
     task.outlets = [each for each in task.outlets if each.name in new]
     for asset in task.outlets:
         context["outlet_events"][asset].extra = {
             "run_id": part.run_id,
             "publication": manifest.number if manifest else None,
-            "version": new[asset.name],
-            "rows": rows_of(part, asset.name, new[asset.name]),
-            **{name: made.get(asset.name, {}).get(name, 0) for name in CHANGES},
+            "version": new[asset.name].version,
+            "rows": new[asset.name].rows,
+            **new[asset.name].changed,
         }
 
 
-def newly_published(part: Part, manifest: Manifest | None) -> dict[str, int]:
-    """Return the version of each table that the run's own publication changed for readers, by its name.
+def newly_published(part: Part, manifest: Manifest | None) -> dict[str, tuple[int | None, int]]:
+    """Return, by table, the version that readers saw before the run's own publication and the one they see with it.
 
     It is asked of the manifests: a second attempt that finds the publication made by the first tells the same.
     """
@@ -45,12 +54,16 @@ def newly_published(part: Part, manifest: Manifest | None) -> dict[str, int]:
         return {}
     newest = kept(part.settings, manifest.pipeline, 2)
     before = newest[1].tables if len(newest) > 1 else {}
-    return {name: version for name, version in manifest.tables.items() if before.get(name) != version}
+    both = {name: (before.get(name), version) for name, version in manifest.tables.items()}
+    return {name: versions for name, versions in both.items() if versions[0] != versions[1]}
 
 
-def rows_of(part: Part, name: str, version: int) -> int:
-    """Return how many rows a table has at a version, by its log."""
-    from lakehouse.changes import files, log, place  # pyarrow only from here on
+def news_of(part: Part, name: str, before: int | None, version: int) -> News | None:
+    """Return what became of a table's rows between two versions, by its log; None where maintenance alone came."""
+    from lakehouse.changes import files, growth, log, place  # pyarrow only from here on
 
-    uri = Lake(part.settings, part.catalog.pipeline.name).of(part.catalog.table(name))
-    return sum(files.rows_of(add) for add in log.active_files(place.place_of(part.settings, uri), version))
+    where = place.place_of(part.settings, Lake(part.settings, part.catalog.pipeline.name).of(part.catalog.table(name)))
+    changed = growth.rows_changed(where, before, version)
+    if changed is None:
+        return None
+    return News(version, sum(files.rows_of(add) for add in log.active_files(where, version)), changed)

@@ -14,6 +14,7 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, CronTriggerTimetable, chain
 from airflow.sdk.exceptions import AirflowFailException, AirflowTimetableInvalid
 
+from lakehouse.audit.recorded import SOURCE
 from lakehouse.dags import closing
 from lakehouse.dags.asked import table_choices
 from lakehouse.dags.assets import assets_of
@@ -23,7 +24,7 @@ from lakehouse.dags.layer import TASKS, LayerOperator
 from lakehouse.dags.maintenance import maintenance_dag
 from lakehouse.dags.opening import fetch_holidays
 from lakehouse.dags.part import give_up
-from lakehouse.dags.source import fill_source, source_task
+from lakehouse.dags.source import RUN, fill_source, source_task
 from lakehouse.dags.step import StepOperator
 from lakehouse.dags.streaming import is_simulated, streamed_tables, streaming_dag
 from lakehouse.dags.ticks import from_next_tick
@@ -79,6 +80,7 @@ def source_dag() -> DAG:
             retries=2,
             retry_delay=timedelta(seconds=10),
             execution_timeout=timedelta(minutes=30),
+            on_failure_callback=partial(give_up, RUN, runs_as=SOURCE),
             doc_md="All files or none are loaded; a file that cannot be is named with its line.",
         )
     return dag
@@ -115,7 +117,7 @@ def pipeline_dag(settings: Settings, catalog: Catalog) -> DAG:
         params=form(table_choices(catalog)),
         tags=["pipeline", pipeline.name],
     ) as dag:
-        first = step(pipeline, fetch_holidays, max_active_tis_per_dag=1)
+        first = step(pipeline, fetch_holidays)
         layers = [layer_task(settings, catalog, layer) for layer in TASKS]
         gate = step(pipeline, closing.quality_gate)
         publish = step(pipeline, closing.publish, {"judged": gate.output}, outlets=assets_of(catalog))

@@ -10,7 +10,6 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.audit.lease import hold
 from lakehouse.dags.assets import tell_assets
-from lakehouse.dags.layer import TASKS
 from lakehouse.dags.part import Part, part_of_run
 from lakehouse.log import get_logger
 from lakehouse.publication import Published, covered_tables, make_public, pass_gate, published_tables
@@ -53,7 +52,7 @@ def publish(pipeline: str, judged: Mapping[str, int] | None) -> dict[str, Any]:
         done = _publish(part, judged or {})  # none where a person has set the gate's state
         number = done.manifest.number if done.manifest else None
         log.info("published" if done.is_new else "nothing new to publish", publication=number, before=done.before)
-        tell_assets(context, part, done.manifest, context["ti"].xcom_pull(task_ids=TASKS[Layer.GOLD]) or {})
+        tell_assets(context, part, done.manifest)
         part.succeed()
         return {"publication": number, "new": done.is_new}
 

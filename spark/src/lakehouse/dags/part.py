@@ -57,8 +57,11 @@ def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
     secrets = secrets_of(settings)
     url = settings.need_audit_url()
     with in_airflows_terms(secrets), Audit(url, secrets) as audit, sending(settings) as courier:
-        take_turn(settings, audit, pipeline, run_id, context)
-        attempt = audit.begin_part(run_id, pipeline, TRIGGER, params, link_of(context))
+
+        def begin() -> int:
+            return audit.begin_part(run_id, pipeline, TRIGGER, params, link_of(context))
+
+        attempt = take_turn(settings, audit, pipeline, run_id, context, begin)
         try:
             catalog = catalog_of(settings, pipeline)
             catalog.need_sound()
@@ -97,10 +100,11 @@ def of_task(context: Mapping[str, Any], error: BaseException) -> LakehouseError:
     return LakehouseError(f"task {context['task_instance'].task_id}: {said}")
 
 
-def give_up(pipeline: str, context: Mapping[str, Any]) -> None:
+def give_up(pipeline: str, context: Mapping[str, Any], runs_as: str = "") -> None:
     """Set the run FAILED in the audit if it still says RUNNING when a task, or the DAG run, has failed for good.
 
-    A run that failed before its first part began, by broken specs or beside another run, gets a row that says so.
+    A run that failed before its first part began, by broken specs or beside another run, gets a row that says so, as
+    one of `runs_as` where that is not the name that its id begins with. The runs beside it are none of its business.
     """
     settings = load_settings()
     task = context.get("task_instance")
@@ -109,4 +113,5 @@ def give_up(pipeline: str, context: Mapping[str, Any]) -> None:
     with Audit(settings.need_audit_url(), secrets_of(settings)) as audit, sending(settings):
         run_id, told = platform_run_id(pipeline, context["run_id"]), f"{what}: {why}"
         if not audit.fail_run(run_id, told) and not audit.is_known(run_id):
-            audit.finish_run(run_id, audit.begin_part(run_id, pipeline, TRIGGER, {}, link_of(context)), "FAILED", told)
+            audit.start_run(run_id, runs_as or pipeline, 1, TRIGGER, {}, link_of(context))
+            audit.finish_run(run_id, 1, "FAILED", told)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow.sdk import get_current_context
 
-from lakehouse.audit.recorded import SOURCE, failure_recorded
+from lakehouse.audit.recorded import filling_recorded
 from lakehouse.dags.asked import platform_run_id
 from lakehouse.dags.part import TRIGGER, in_airflows_terms
 from lakehouse.log import get_logger, secrets_of
@@ -17,18 +17,17 @@ from lakehouse.source.olist import TABLES
 from lakehouse.source.sample import write_sample
 
 log = get_logger(__name__)
+# What the id of a run on the platform begins with.
+RUN = "source"
 SAMPLE_SCALE = 0.1
 
 
 def source_task() -> dict[str, dict[str, int]]:
     """Fill the source; what cannot be loaded is a failed run in the audit, too."""
     context = get_current_context()
-    run_id = platform_run_id("source", str(context["run_id"]))
+    run_id = platform_run_id(RUN, str(context["run_id"]))
     settings, attempt = load_settings(), context["ti"].try_number
-    with (
-        in_airflows_terms(secrets_of(settings)),
-        failure_recorded(settings, run_id, SOURCE, attempt, TRIGGER),
-    ):
+    with in_airflows_terms(secrets_of(settings)), filling_recorded(settings, run_id, attempt, TRIGGER):
         return fill_source()
 
 

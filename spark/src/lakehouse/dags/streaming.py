@@ -47,6 +47,7 @@ def is_simulated(table: Table) -> bool:
 
 def streaming_dag(table: Table) -> DAG:
     """Return the DAG that simulates a table's stream."""
+    gives_up = partial(give_up, STREAM, runs_as=table.stream_name)
     with DAG(
         "streaming_pipeline",
         description="Review events through Kafka into Silver, each once, while they are written.",
@@ -57,8 +58,8 @@ def streaming_dag(table: Table) -> DAG:
         dagrun_timeout=timedelta(hours=12),
         is_paused_upon_creation=False,
         auto_register=False,  # the DAG file says which are its own
-        on_failure_callback=partial(give_up, STREAM),
-        default_args={"owner": table.owner, "on_failure_callback": partial(give_up, STREAM)},
+        on_failure_callback=gives_up,
+        default_args={"owner": table.owner, "on_failure_callback": gives_up},
         params=_form(),
         tags=["streaming", table.pipeline],
     ) as dag:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from lakehouse.audit.lease import hold
+from lakehouse.audit.lease import TURN_SECONDS, hold
 from lakehouse.audit.log import Audit
 from lakehouse.audit.run_rows import AtWork
 from lakehouse.errors import LeaseHeld, RunInProgress
@@ -20,29 +20,43 @@ PAUSE_SECONDS = 2.0
 GOING = ["running", "queued"]
 
 
-def take_turn(settings: Settings, audit: Audit, pipeline: str, run_id: str, context: Mapping[str, Any]) -> None:
-    """Wait until no other run of the pipeline is at work.
+def take_turn(
+    settings: Settings,
+    audit: Audit,
+    pipeline: str,
+    run_id: str,
+    context: Mapping[str, Any],
+    begin: Callable[[], int],
+) -> int:
+    """Wait until no other run of the pipeline is at work, then begin, before any other can; return what `begin` does.
 
-    Raises RunInProgress for a run that a person has just asked for. A run that had its turn already waits in its first
-    task alone, such as one that is backfilled once more; a later task may hold the pool's slot that the other one
-    needs: it raises LeaseHeld, and Airflow tries it again.
+    Raises RunInProgress for a run that a person has just asked for. A later task of a run may hold the pool's slot that
+    another run of Airflow needs: it raises LeaseHeld, and Airflow tries it again.
     """
-    told: AtWork | None = None
-    while others := [each for each in audit.at_work(pipeline, run_id) if is_alive(each, pipeline, settings, context)]:
-        other = others[0]
-        known = audit.is_known(run_id)
-        if known and context["task"].upstream_task_ids:
-            raise LeaseHeld(f"{other} is at work.", where=pipeline, remedy="wait until it has ended, or end it.")
-        if not known and context["dag_run"].run_type == "manual":
-            raise RunInProgress(
-                f"{other} is at work; this one was refused and has changed nothing.",
-                where=pipeline,
-                remedy="trigger again when that one has ended.",
-            )
-        if told != other:
+    told, url = "", settings.need_audit_url()
+    while True:
+        with hold(url, [f"{pipeline}/turn"], run_id, 1, TURN_SECONDS):
+            others = (each for each in audit.at_work(pipeline, run_id) if is_alive(each, pipeline, settings, context))
+            other = next(others, None)
+            if other is None:
+                return begin()
+        need_patience(other, pipeline, context, known=audit.is_known(run_id))
+        if told != other.run_id:
             log.info("waiting for another run of this pipeline", run=other.run_id, since=str(other.started_at))
-        told = other
+        told = other.run_id
         time.sleep(PAUSE_SECONDS)
+
+
+def need_patience(other: AtWork, pipeline: str, context: Mapping[str, Any], *, known: bool) -> None:
+    """Raise what keeps a task from waiting for a run at work; `known` says that its own run has begun before."""
+    if known and other.link and context["task"].upstream_task_ids:
+        raise LeaseHeld(f"{other} is at work.", where=pipeline, remedy="wait until it has ended, or end it.")
+    if not known and context["dag_run"].run_type == "manual":
+        raise RunInProgress(
+            f"{other} is at work; this one was refused and has changed nothing.",
+            where=pipeline,
+            remedy="trigger again when that one has ended.",
+        )
 
 
 def is_alive(other: AtWork, pipeline: str, settings: Settings, context: Mapping[str, Any]) -> bool:

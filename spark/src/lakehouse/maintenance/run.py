@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from lakehouse.audit.lease import TURN_SECONDS, hold
 from lakehouse.audit.log import Audit
+from lakehouse.audit.recorded import failure_recorded
 from lakehouse.audit.result import TableResult
 from lakehouse.changes.place import place_of
 from lakehouse.engine.recover import record_lost
@@ -65,7 +66,8 @@ def maintenance(settings: Settings, catalog: Catalog, run_id: str, wait_seconds:
     """Hold the pipeline and its run's audit row; what is raised inside ends the row FAILED."""
     url, name = settings.need_audit_url(), catalog.pipeline.name
     audit, names = Audit(url, secrets_of(settings)), [name, *(table.full_name for table in catalog.tables.values())]
-    lease = hold(url, names, run_id, 1, wait_seconds, TURN_SECONDS)
+    with failure_recorded(settings, run_id, name, 1, LAYER):
+        lease = hold(url, names, run_id, 1, wait_seconds, TURN_SECONDS)
     try:
         audit.start_run(run_id, name, 1, LAYER, {})
         audit.repair(run_id, 1, names)

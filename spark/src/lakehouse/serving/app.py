@@ -17,7 +17,7 @@ from lakehouse.serving import contracts, stream_routes
 from lakehouse.serving.bars import run_bars
 from lakehouse.serving.pages import STATIC, page, trouble
 from lakehouse.serving.reader import LONGEST_LIST, Reader, places
-from lakehouse.serving.run_page import run_page, stream_of
+from lakehouse.serving.run_page import publishes, run_page
 from lakehouse.serving.visitor import Login, Unwelcome, Visitor
 from lakehouse.serving.words import Fault
 from lakehouse.settings import Settings
@@ -59,7 +59,7 @@ async def last_runs(request: Request, pipeline: str | None = None) -> Response:
     """The newest runs, newest first."""
     reader: Reader = request.app.state.reader
     runs = await reader.runs(pipeline)
-    names = sorted({run["pipeline"] for run in runs if not stream_of(run["pipeline"])})
+    names = sorted({run["pipeline"] for run in runs if publishes(run["pipeline"])})
     manifests = {name: await reader.manifest(name) for name in names}
     return page(
         request,
@@ -92,7 +92,7 @@ async def one_run(request: Request, run_id: str) -> Response:
     reader: Reader = request.app.state.reader
     found = await reader.run(run_id)
     name = found["attempts"][-1]["pipeline"]
-    manifest = None if stream_of(name) else await reader.manifest(name)
+    manifest = await reader.manifest(name) if publishes(name) else None
     shown = run_page(found, manifest, secrets_of(reader.settings))
     return page(request, "run.html", shown=shown, places=places(reader.settings))
 

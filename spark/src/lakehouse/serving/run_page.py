@@ -97,6 +97,11 @@ def run_page(
     )
 
 
+def publishes(pipeline: str) -> bool:
+    """Tell whether runs of this name are a pipeline's own; a stream's, or those that fill a source, publish nothing."""
+    return "." not in pipeline
+
+
 def stream_of(pipeline: str) -> str:
     """Return the name that a stream has among streams by what its runs are called, "" where that is no stream."""
     owner, between, table = pipeline.partition(STREAM)

@@ -78,8 +78,9 @@ def produce(
 ) -> Produced:
     """Send messages and return once each is acknowledged or refused; `tell` hears once a second how many are.
 
-    Once `stop` is set no more are sent; SystemExit when each that was sent has its answer. The offsets are in audit.stream_sends from the start, with their ends once this returns or fails. ParameterError for
-    an unknown topic, KafkaUnavailable when a message was not acknowledged in time: what was stays counted.
+    Once `stop` is set no more are sent; SystemExit when each that was sent has its answer. The offsets are in
+    audit.stream_sends from the start, with their ends once this returns or fails. ParameterError for an unknown topic,
+    KafkaUnavailable when a message was not acknowledged in time: what was stays counted.
     """
     if not reviews:
         raise ParameterError("there is no review to send.", remedy="put a file with reviews into raw/.")
