@@ -28,6 +28,7 @@ for name, dag in bag.dags.items():
                 "doc": task.doc_md,
                 "owner": task.owner,
                 "outlets": [outlet.name for outlet in task.outlets],
+                "gives_up": bool(task.on_failure_callback),
                 "links": [type(link).__name__ for link in task.operator_extra_links],
             }
             for task in dag.tasks

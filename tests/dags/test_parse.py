@@ -177,6 +177,11 @@ def test_no_secret_is_in_what_airflow_stores_and_shows(found):
         assert CANARY not in str(dag)
 
 
+def test_every_task_of_a_run_has_somebody_who_ends_the_run_when_it_fails(found):
+    without = {name for name, dag in found["dags"].items() for task in dag["tasks"].values() if not task["gives_up"]}
+    assert without == {"maintenance", "example_after_fact_sales"}, "maintenance ends its own runs, and that is no run"
+
+
 @pytest.mark.parametrize(
     ("dag", "words"),
     [

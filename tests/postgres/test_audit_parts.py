@@ -100,6 +100,14 @@ def test_a_run_given_up_is_failed_once_with_its_alert(audit: Audit, audit_url, a
     assert ask("SELECT run_id, body FROM audit.alerts") == [("r1", "silver_processing failed")]
 
 
+def test_a_run_that_was_given_up_does_not_succeed_afterwards(audit: Audit, ask):
+    audit.begin_part("r1", "olist", "airflow")
+    audit.fail_run("r1", "task review_producer_task failed")
+    audit.finish_run("r1", 1, "SUCCESS")
+    assert ask("SELECT status, error FROM audit.runs") == [("FAILED", "task review_producer_task failed")]
+    assert ask("SELECT severity FROM audit.alerts") == [("error",)]
+
+
 def test_the_end_of_a_part_changes_no_run_that_has_ended(audit: Audit, audit_url, ask):
     part(audit_url, "killed")
     audit.finish_run("r1", 1, "FAILED", "why")

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse.audit.lease import hold
 from lakehouse.audit.recorded import SOURCE, failure_recorded
 from lakehouse.cli.app import app
 from lakehouse.dags import source
-from lakehouse.errors import AuditUnavailable, LakehouseError, SourceError, SpecError
+from lakehouse.errors import AuditUnavailable, LakehouseError, LeaseHeld, SourceError, SpecError
+from lakehouse.maintenance.run import maintain
 from lakehouse.settings import Settings
+from lakehouse.source.sample import write_sample
+from lakehouse.specs import load_catalog
 
 pytestmark = pytest.mark.postgres
 ROOT = Path(__file__).parents[2]
@@ -41,6 +45,31 @@ def test_a_file_that_cannot_be_loaded(settings, tmp_path, ask):
     ((*told, error),) = ask(ROWS)
     assert told == [SOURCE, 1, "FAILED", "cli"]
     assert "olist_sellers_dataset.csv" in error
+
+
+def test_a_source_that_is_filled_again_says_so_and_only_then(settings, tmp_path, ask):
+    write_sample(tmp_path, scale=0.001)
+    command("setup-source")
+    assert ask(ROWS) == []
+    sellers = tmp_path / "olist_sellers_dataset.csv"
+    whole = sellers.read_text()
+    sellers.write_text("seller_id,seller_city\n")
+    with pytest.raises(SourceError):
+        command("setup-source")
+    sellers.write_text(whole)
+    command("setup-source")
+    command("setup-source")
+    assert ask("SELECT pipeline, status, error FROM audit.runs WHERE status <> 'FAILED'") == [(SOURCE, "SUCCESS", None)]
+    assert ask("SELECT title LIKE '%succeeded%' FROM audit.alerts ORDER BY alert_id") == [(False,), (True,)]
+
+
+def test_maintenance_that_is_refused(settings, audit_url, ask):
+    catalog = load_catalog(settings.path(settings.pipelines) / "olist")
+    with hold(audit_url, ["olist"], "other", 1), pytest.raises(LeaseHeld):
+        maintain(settings, catalog, "m1", lambda _: 0)
+    ((*told, error),) = ask(ROWS)
+    assert told == ["olist", 1, "FAILED", "maintenance"]
+    assert "run other" in error
 
 
 def test_the_same_by_its_task_in_airflow(settings, tmp_path, ask, monkeypatch):

@@ -140,3 +140,5 @@ def check_pictures(pictures: list[dict[str, Any]]) -> None:
     assert [each for each in pictures if each["faint"]] == []
     wide = {(each["name"], each["width"]): each["wide"] for each in pictures if each["framed"] and each["wide"] > 0}
     assert wide == {}, wide
+    cut = {(each["name"], each["hidden"]) for each in pictures if each["width"] == 1280 and each["hidden"] > 0}
+    assert cut == set(), "columns of the runs' table are out of sight"

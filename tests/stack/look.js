@@ -145,9 +145,10 @@ async function picture(page, view, { name, height = 800 }, told) {
     await page.waitForTimeout(job.out ? 500 : 100);
     const framed = view !== page;
     const wide = await view.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    const hidden = await view.evaluate(() => Math.max(0, ...[...document.querySelectorAll(".scroll:has(.runs)")].map((each) => each.scrollWidth - each.clientWidth)));
     const png = await page.screenshot({ animations: "disabled" });
     const { brightness, webp } = await told.studio.evaluate(develop, [png.toString("base64"), 0.7]);
-    told.pictures.push({ name, width, scheme, framed, wide, brightness, faint: framed ? await view.evaluate(faint) : [] });
+    told.pictures.push({ name, width, scheme, framed, wide, hidden, brightness, faint: framed ? await view.evaluate(faint) : [] });
     if (job.out && (framed || width > 390)) fs.writeFileSync(`${job.out}/${name}-${width}-${scheme}.webp`, Buffer.from(webp, "base64"));
   }
   await page.setViewportSize({ width: 1280, height: 800 });

@@ -112,6 +112,8 @@ def _lean(settings: Settings, place: Layout, server: PostgresServer) -> dict[str
         "dag_processor__parsing_processes": 1,
         # At the default of 5 s a deferred task was once taken for dead.
         "workers__min_heartbeat_interval": 1,
+        # A task outlives an API server that is away for a minute; at the default of 3 it was ended after some 30 s.
+        "workers__max_failed_heartbeats": 10,
         "scheduler__scheduler_health_check_threshold": SILENCE_SECONDS,
         "scheduler__orphaned_tasks_check_interval": 10,
         # Twice as long for a task: an API server that starts anew hears nothing for 25 s.
