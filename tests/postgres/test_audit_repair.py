@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lakehouse.audit.dead_streams import end_dead_streams
+from lakehouse.audit.lease import hold
 from lakehouse.audit.log import Audit
 from lakehouse.audit.process import Process
 
@@ -37,6 +39,20 @@ def worker(audit_url: str) -> Iterator[subprocess.Popen[str]]:
     yield process
     process.kill()
     process.communicate()
+
+
+def test_a_stream_that_died_is_found_by_who_stays_and_one_that_is_held_is_left_alone(audit: Audit, audit_url, ask):
+    stream = "olist.stream.order_reviews"
+    for number, pipeline in enumerate([stream, "olist.stream.orders", "olist.stream.sellers", "olist"]):
+        audit.start_run(f"s{number}", pipeline, 1, "cli")
+    ask("UPDATE audit.runs SET host = 'elsewhere', started_at = started_at - interval '2 minutes' WHERE run_id <> 's2'")
+    with hold(audit_url, ["olist.stream.orders"], "s1", 1):
+        assert end_dead_streams(audit_url) == ["s0"]
+        assert end_dead_streams(audit_url) == []
+    said = ask("SELECT run_id, status, error FROM audit.runs ORDER BY run_id")
+    assert said[0] == ("s0", "FAILED", "the process ended without a word (found by run the API server)")
+    assert {status for _, status, _ in said[1:]} == {"RUNNING"}
+    assert ask("SELECT run_id FROM audit.alerts") == [("s0",)]
 
 
 def states(ask) -> list[tuple[str, str | None]]:

@@ -1,4 +1,4 @@
-"""Sending in a process that stays: what was stored where nobody sent it, or while Discord was away."""
+"""In a process that stays: sending what was stored where nobody sent it, and finding streams that have died."""
 
 from __future__ import annotations
 
@@ -15,16 +15,41 @@ if TYPE_CHECKING:
 App = TypeVar("App")
 log = get_logger(__name__)
 PAUSE_SECONDS = 2.0
+WATCH_SECONDS = 30.0
 _LONG_PAUSE_SECONDS = 60.0
 
 
 def beside(app: App) -> App:
-    """Return a web app as it is, after beginning to send what is stored for as long as its process lives."""
-    threading.Thread(target=_stay, name="resident alerts", daemon=True).start()
+    """Return a web app as it is, after beginning to send and to watch for as long as its process lives."""
+    for work in (_send, _watch):
+        threading.Thread(target=work, name=f"resident{work.__name__}", daemon=True).start()
     return app
 
 
-def _stay() -> None:
+def _watch() -> None:
+    try:
+        settings = load_settings()
+        watch_on(settings.need_audit_url(), secrets_of(settings), threading.Event())
+    except LakehouseError as error:
+        log.warning("nobody looks for streams that have died", error=str(error))
+
+
+def watch_on(url: str, secrets: tuple[str, ...], stop: threading.Event) -> None:
+    """Look every half minute for streams that have died, until it is told to stop."""
+    from lakehouse.audit.dead_streams import end_dead_streams
+
+    while not stop.wait(WATCH_SECONDS):
+        try:
+            for run in end_dead_streams(url, secrets):
+                log.warning("a stream has died without a word", run=run)
+        except LakehouseError as error:
+            log.info("streams cannot be looked after now", error=redact(str(error), secrets))
+        except Exception:
+            log.exception("streams are not looked after")
+            stop.wait(_LONG_PAUSE_SECONDS)
+
+
+def _send() -> None:
     from lakehouse.alerts.send import Sender
     from lakehouse.alerts.webhook import webhook_of
 
