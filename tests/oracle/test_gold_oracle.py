@@ -120,6 +120,7 @@ def test_every_rule_has_a_row_that_breaks_it(oracle: ModuleType) -> None:
     assert set(BREAKS) == set(oracle.RULES)
 
 
+@pytest.mark.slow
 def test_a_rule_rejects_its_row_and_no_other_rule_does(oracle: ModuleType) -> None:
     con, rows = oracle.connect(), shop()
     for table, row in BREAKS.values():

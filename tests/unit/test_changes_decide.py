@@ -56,7 +56,7 @@ def becomes(row, held) -> str:
 
 
 @given(st.lists(ROW, max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_newest_row_of_each_key(rows):
     made = newest(table(rows), ["key"], ["at", "tie"]).to_pylist()
     by_key = {}
@@ -68,7 +68,7 @@ def test_the_newest_row_of_each_key(rows):
 
 
 @given(st.lists(ROW, max_size=6, unique_by=lambda row: row[0]), st.lists(ROW, max_size=6, unique_by=lambda row: row[0]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_becomes_of_each_row(latest, held):
     found = decide(table(latest), table(held), ["key"], ["at", "tie"])
     there = {row[0]: row for row in held}
@@ -83,7 +83,7 @@ def test_what_becomes_of_each_row(latest, held):
 
 
 @given(st.lists(ROW, max_size=6, unique_by=lambda row: row[0]), st.lists(ROW, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_late_row_that_its_keys_tombstone_has_outlived_stays_away(latest, marks):
     fresh = [row for row in latest if row[4] == "upsert"]
     found = without_outlived(
@@ -98,7 +98,7 @@ def test_a_late_row_that_its_keys_tombstone_has_outlived_stays_away(latest, mark
     st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1)),
     st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_differences_make_one_table_the_other(desired, held):
     def of(rows):
         return pa.table({"key": pa.array(list(rows), pa.string()), "_hash": pa.array(list(rows.values()), pa.int64())})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -16,9 +17,18 @@ from lakehouse.audit.result import TableResult
 if TYPE_CHECKING:
     from lakehouse.engine.plan import TablePlan
 
+
+class Notes(Console):
+    """Tells how it goes, on stderr; that nobody listens any more ends nothing."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on: a task that Airflow has ended is no reason to break its job off, which ends well by itself."""
+        self.file = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as the process lives
+
+
 # A pipe has no width of its own; the longest table name and its figures need 110 columns.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-notes = Console(stderr=True, highlight=False)
+notes = Notes(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:
