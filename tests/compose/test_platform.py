@@ -143,6 +143,10 @@ def test_its_page_knows_what_readers_see(platform: Any) -> None:
     assert "Readers see <b>publication 1</b>" in platform.shown("/")
 
 
+# The processes of all containers while a driver had executors.
+AT_WORK: list[str] = []
+
+
 class Pages:
     """Looks, from the host, at the pages that the master's own page links to."""
 
@@ -171,6 +175,7 @@ def test_a_kill_in_the_middle_of_a_run_ends_in_the_right_tables(
     eventually(
         lambda: json.loads(platform.page("/json/").text)["activeapps"], 60, "no driver has asked for the cluster"
     )
+    AT_WORK.append(platform.compose("top"))
     back = platform.kill(service)
     state = platform.wait(run)
     say(f"{service} killed: healthy again in {back:.1f} s, its run ended in {state}, {time.monotonic() - began:.0f} s")
@@ -244,9 +249,10 @@ def test_no_secret_is_in_a_layer_a_process_list_or_a_log(platform: Any) -> None:
     told = {
         "layers": platform.engine.docker("image", "inspect", *ours)
         + "".join(platform.engine.docker("history", "--no-trunc", image) for image in ours),
-        "processes": platform.compose("top"),
+        "processes": "".join([platform.compose("top"), *AT_WORK]),
         "logs": platform.compose("logs", "--no-color"),
     }
+    assert "CoarseGrainedExecutorBackend" in told["processes"], "no executor was at work when they were listed"
     for name in RANDOM:
         value = getattr(settings, name)
         secret = value if isinstance(value, str) else value.get_secret_value()
