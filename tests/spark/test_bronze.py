@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import md5
 from zoneinfo import ZoneInfo
 
 import psycopg2
@@ -335,6 +337,24 @@ def test_a_vanished_key_gets_one_tombstone_also_where_only_quarantine_held_it(sh
     ask("INSERT INTO shop.orders VALUES ('o2', 'back', 1)")
     run(house)
     assert ("o2", "back") in silver(house)
+
+
+@BY_DRIVER
+def test_a_day_with_as_many_new_rows_as_deleted_ones_in_each_bucket_hides_no_delete(shop, ask):
+    buckets = defaultdict(list)
+    for number in range(20_000):
+        buckets[md5(f"o{number}".encode()).hexdigest()[:3]].append(f"o{number}")
+    pairs = [keys[:2] for keys in buckets.values() if len(keys) > 1][:50]
+    ask("TRUNCATE shop.orders")
+    ask("INSERT INTO shop.orders SELECT unnest(%s), 'new', 1", [old for old, _ in pairs])
+    house = shop(deletes="key-scan")
+    run(house)
+    ask("DELETE FROM shop.orders")
+    ask("INSERT INTO shop.orders SELECT unnest(%s), 'new', 1", [new for _, new in pairs])
+    ledger = run(house)["bronze.orders"].ledger
+    assert (ledger.inserted, ledger.deleted) == (50, 50)
+    assert [row[0] for row in silver(house)] == sorted(new for _, new in pairs)
+    assert {result.status for result in run(house).values()} == {"SKIPPED"}
 
 
 @BY_DRIVER

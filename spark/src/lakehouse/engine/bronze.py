@@ -28,7 +28,7 @@ from lakehouse.log import get_logger
 from lakehouse.source.connect import reading
 from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
-from lakehouse.source.keys import bucket_counts, keys_among
+from lakehouse.source.keys import bucket_sums, keys_among
 from lakehouse.source.stamps import stamp_of
 from lakehouse.source.window import WindowCount, count_rows, count_window
 from lakehouse.specs import Layer, Silver, Table
@@ -163,7 +163,7 @@ def _gone(table: Table, block: Silver, context: Context, url: str, high: date) -
     live = live_keys(keys, context.lake.open(context.lake.quarantine(table)), table.key)
     return missing_keys(
         live,
-        lambda: bucket_counts(url, schema, name, table.key, block.watermark, high),
+        lambda: bucket_sums(url, schema, name, table.key, block.watermark, high),
         lambda wanted: keys_among(url, schema, name, table.key, wanted),
     )
 

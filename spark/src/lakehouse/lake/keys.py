@@ -1,7 +1,8 @@
 """Which keys a Silver table (and its quarantine) holds, compared with what the source still has.
 
-The lake's keys are a superset of the source's rows below the horizon, so equal counts mean equal sets, in the whole or
-in any part: only keys of buckets whose counts differ are looked for at the source.
+Keys are compared in buckets, by how many they are and by the sum of a number of each: a row that is new at the source
+and one that is gone leave the count of their bucket as it was, and change the sum. Only keys of buckets that differ are
+looked for at the source.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from deltalake import DeltaTable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# chr(31) joins the parts of a key; the first three digits of its md5 are its bucket, as in lakehouse.source.
+# chr(31) joins the parts of a key; the first three digits of its md5 are its bucket, the next fifteen its number, as in
+# lakehouse.source.
 _BUCKET = "substr(md5(key), 1, 3)"
+_NUMBER = "('0x' || substr(md5(key), 4, 15))::BIGINT"
 SEPARATOR = "\x1f"
 
 Keys = duckdb.DuckDBPyConnection
+# Count of keys and sum of their numbers, by bucket.
+Sums = dict[str, tuple[int, int]]
 
 
 def live_keys(silver: pa.Table, quarantine: DeltaTable | None, key: Sequence[str]) -> Keys:
@@ -44,19 +49,19 @@ def live_keys(silver: pa.Table, quarantine: DeltaTable | None, key: Sequence[str
 
 def missing_keys(
     live: Keys,
-    source_counts: Callable[[], dict[str, int]],
+    source_sums: Callable[[], Sums],
     source_keys: Callable[[Iterable[tuple[str, ...]]], Iterable[tuple[str, ...]]],
 ) -> list[tuple[str, ...]]:
     """Return the keys that the lake holds and the source no longer does, sorted.
 
-    `source_counts` gives rows below the horizon by bucket; `source_keys` those of some keys that the source has now.
+    `source_sums` gives those of its rows below the horizon; `source_keys` those of some keys that the source has now.
     """
-    have = dict(live.execute(f"SELECT {_BUCKET} AS bucket, count(*) FROM live GROUP BY bucket").fetchall())
-    theirs = source_counts()
-    differing = [bucket for bucket, count in have.items() if theirs.get(bucket, 0) != count]
+    ours = live.execute(f"SELECT {_BUCKET} AS bucket, count(*), sum({_NUMBER}) FROM live GROUP BY bucket").fetchall()
+    theirs = source_sums()
+    differing = [bucket for bucket, *sums in ours if theirs.get(bucket) != tuple(sums)]
     if not differing:
         return []
     live.execute("CREATE OR REPLACE TEMP TABLE differing AS SELECT unnest(?) AS bucket", [differing])
     rows = live.execute(f"SELECT key FROM live WHERE {_BUCKET} IN (SELECT bucket FROM differing)").fetchall()
-    ours = {tuple(key.split(SEPARATOR)) for (key,) in rows}
-    return sorted(ours - set(source_keys(ours)))
+    wanted = {tuple(key.split(SEPARATOR)) for (key,) in rows}
+    return sorted(wanted - set(source_keys(wanted)))

@@ -1,7 +1,7 @@
-"""Finding deleted keys: rows counted by bucket of the key's hash, then those of the few buckets that differ looked for.
+"""Finding deleted keys: rows summed up by bucket of the key's hash, and those of the few buckets that differ looked for.
 
-A bucket is the first three hexadecimal digits of the md5 of the key's columns as text, joined by chr(31).
-A row whose key holds a NULL has no bucket.
+A bucket is the first three hexadecimal digits of the md5 of the key's columns as text, joined by chr(31); the next
+fifteen are the number that is summed up. A row whose key holds a NULL has no bucket.
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ from lakehouse.source.connect import reading, transaction
 _AT_ONCE = 100_000
 
 
-def bucket_counts(
+def bucket_sums(
     url: str, schema: str, table: str, key: Sequence[str], watermark: str, horizon: date
-) -> dict[str, int]:
-    """Return the rows whose watermark lies before the horizon by bucket; empty buckets are left out."""
+) -> dict[str, tuple[int, int]]:
+    """Return by bucket how many rows have a watermark before the horizon, and the sum of their keys' numbers.
+
+    Empty buckets are left out.
+    """
     query = sql.SQL(
-        "SELECT bucket, count(*) FROM (SELECT {bucket} AS bucket FROM {table} WHERE {watermark} < %s) AS rows"
-        " WHERE bucket IS NOT NULL GROUP BY bucket"
-    ).format(bucket=_bucket(key), table=sql.Identifier(schema, table), watermark=sql.Identifier(watermark))
+        "SELECT left(hash, 3) AS bucket, count(*), sum(('x' || substr(hash, 4, 15))::bit(60)::bigint)"
+        " FROM (SELECT md5({key}) AS hash FROM {table} WHERE {watermark} < %s) AS rows"
+        " WHERE hash IS NOT NULL GROUP BY bucket"
+    ).format(key=_joined(key), table=sql.Identifier(schema, table), watermark=sql.Identifier(watermark))
     with reading(url) as connection, connection.cursor() as cursor:
         cursor.execute(query, [horizon])
-        return dict(cursor.fetchall())
+        return {bucket: (count, int(total)) for bucket, count, total in cursor}
 
 
 def keys_among(
@@ -53,9 +57,8 @@ def keys_among(
             part = list(islice(rest, _AT_ONCE))
 
 
-def _bucket(key: Sequence[str]) -> sql.Composed:
-    joined = sql.SQL(" || chr(31) || ").join(_as_text(key))
-    return sql.SQL("left(md5({}), 3)").format(joined)
+def _joined(key: Sequence[str]) -> sql.Composed:
+    return sql.SQL(" || chr(31) || ").join(_as_text(key))
 
 
 def _as_text(key: Sequence[str]) -> list[sql.Composed]:
