@@ -340,6 +340,22 @@ def test_a_vanished_key_gets_one_tombstone_also_where_only_quarantine_held_it(sh
 
 
 @BY_DRIVER
+def test_a_tombstone_is_recorded_once_though_silver_has_not_taken_it_in(shop, ask):
+    house = shop(deletes="key-scan")
+    run(house)
+    ask("DELETE FROM shop.orders WHERE order_id = 'o1'")
+    for deleted in (1, 0):
+        ask("UPDATE shop.orders SET updated_at = now() WHERE order_id = 'o2'")
+        assert house.ok("bronze")["bronze.orders"].ledger.deleted == deleted
+    house.ok("silver")
+    assert [row[0] for row in silver(house)] == ["o2", "o3"]
+    ask("INSERT INTO shop.orders VALUES ('o1', 'back', 1)")
+    run(house)
+    ask("DELETE FROM shop.orders WHERE order_id = 'o1'")
+    assert house.ok("bronze")["bronze.orders"].ledger.deleted == 1
+
+
+@BY_DRIVER
 def test_a_day_with_as_many_new_rows_as_deleted_ones_in_each_bucket_hides_no_delete(shop, ask):
     buckets = defaultdict(list)
     for number in range(20_000):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
-import pyarrow as pa
 from psycopg2 import extensions
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F  # noqa: N812
@@ -21,14 +20,14 @@ from lakehouse.engine.context import Context
 from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contract_columns, need_watermarks, spark_type
 from lakehouse.engine.failures import translated
 from lakehouse.engine.jdbc import page_ranges, read_rows, window_predicate
+from lakehouse.engine.vanished import vanished_keys
 from lakehouse.engine.window import Window, choose_window, horizon_of, micros
 from lakehouse.errors import StateError
-from lakehouse.lake import TableState, live_keys, missing_keys
+from lakehouse.lake import TableState
 from lakehouse.log import get_logger
 from lakehouse.source.connect import reading
 from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
-from lakehouse.source.keys import bucket_sums, keys_among
 from lakehouse.source.stamps import stamp_of
 from lakehouse.source.window import WindowCount, count_rows, count_window
 from lakehouse.specs import Layer, Silver, Table
@@ -133,7 +132,8 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
         count = count_window(connection, block.source, block.watermark, low, high)
         untaken = _untaken(table, block, context, connection) if state else 0
     need_watermarks(table, block, count)
-    gone = _gone(table, block, context, url, high) if block.deletes == "key-scan" and window.moves and state else []
+    scan = block.deletes == "key-scan" and window.moves and state
+    gone = vanished_keys(table, block, context, url, high) if scan else []
     # A commit that moves no horizon is told apart by the run, not by the table.
     application = application if window.moves else f"{application}:{context.run_id}"
     return Plan(block, uri, application, state, window, low, high, count, found, drift, gone, untaken)
@@ -150,22 +150,6 @@ def _untaken(table: Table, block: Silver, context: Context, connection: extensio
     if block.deletes != "none" or block.stream is not None:
         return 0
     return max(0, context.rows(context.lake.of(table)) - count_rows(connection, block.source))
-
-
-def _gone(table: Table, block: Silver, context: Context, url: str, high: date) -> list[tuple[str, ...]]:
-    """Return the keys that Silver still holds although the source does not."""
-    silver = context.lake.open(context.lake.of(table))
-    if silver is None:
-        return []
-    schema, name = block.source.split(".")
-    found = context.snapshot(context.lake.of(table))
-    keys = found.keys(table.key) if found is not None else pa.table(silver.scan(columns=list(table.key)))
-    live = live_keys(keys, context.lake.open(context.lake.quarantine(table)), table.key)
-    return missing_keys(
-        live,
-        lambda: bucket_sums(url, schema, name, table.key, block.watermark, high),
-        lambda wanted: keys_among(url, schema, name, table.key, wanted),
-    )
 
 
 def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> Ledger:

@@ -27,15 +27,17 @@ Keys = duckdb.DuckDBPyConnection
 Sums = dict[str, tuple[int, int]]
 
 
-def live_keys(silver: pa.Table, quarantine: DeltaTable | None, key: Sequence[str]) -> Keys:
+def live_keys(
+    silver: pa.Table, quarantine: DeltaTable | None, key: Sequence[str], brought: pa.Table | None = None
+) -> Keys:
     """Return a DuckDB connection whose view `live` holds every key (joined text) that is not known to be deleted.
 
-    `silver`: the key columns of the Silver table's rows.
+    `silver`: the key columns of the Silver table's rows. `brought`: key, `_op` and `_ingested_at` of all that the
+    source brought; where it is given, only keys whose newest row there is no tombstone are live.
     """
     connection = duckdb.connect(config={"threads": "2"})
     connection.register("silver", silver)
-    joined = " || chr(31) || ".join(f'"{name}"::VARCHAR' for name in key)
-    live = f"SELECT {joined} AS key FROM silver"
+    live = f"SELECT {_joined(key)} AS key FROM silver"
     if quarantine is not None:
         connection.register("quarantine", quarantine.scan(columns=["key", "status"]))
         connection.execute(
@@ -43,8 +45,25 @@ def live_keys(silver: pa.Table, quarantine: DeltaTable | None, key: Sequence[str
         )
         connection.execute(f"DELETE FROM held WHERE key IN ({live})")
         live += " UNION ALL SELECT key FROM held"
+    if brought is not None:
+        connection.register("brought", brought)
+        connection.execute(f"CREATE TABLE theirs AS {_not_deleted(key)}")
+        live = f"SELECT key FROM ({live}) SEMI JOIN theirs USING (key)"
     connection.execute(f"CREATE VIEW live AS {live}")
     return connection
+
+
+def _not_deleted(key: Sequence[str]) -> str:
+    """Return the query for keys whose newest row is no tombstone; of one moment a tombstone stands after an upsert."""
+    deleted = "max(_ingested_at) FILTER (_op = 'delete')"
+    return (
+        f"SELECT {_joined(key)} AS key FROM brought GROUP BY ALL "
+        f"HAVING {deleted} IS NULL OR max(_ingested_at) > {deleted}"
+    )
+
+
+def _joined(key: Sequence[str]) -> str:
+    return " || chr(31) || ".join(f'"{name}"::VARCHAR' for name in key)
 
 
 def missing_keys(

@@ -1,4 +1,4 @@
-"""Finding deleted keys: rows summed up by bucket of the key's hash, and those of the few buckets that differ looked for.
+"""Finding deleted keys: rows summed up by bucket of the key's hash, then those of the buckets that differ looked for.
 
 A bucket is the first three hexadecimal digits of the md5 of the key's columns as text, joined by chr(31); the next
 fifteen are the number that is summed up. A row whose key holds a NULL has no bucket.
