@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakehouse.audit.result import TableResult
+from lakehouse.errors import StateError
 from lakehouse.lake.tables import Lake, reading
 
 
@@ -30,24 +31,36 @@ class Note:
 
 
 def last_note(lake: Lake, uri: str) -> Note | None:
-    """Return the note of a table's newest commit; None where there is no table, or the commit is maintenance's."""
+    """Return the note of a table's newest commit.
+
+    None where there is no table, or the commit is maintenance's, or somebody else's: others may note what they like.
+    """
     table = lake.open(uri)
     if table is None:
         return None
     with reading(uri):
         commit = table.history(1)[0]
-    text = commit.get("userMetadata")
-    if not text:
+    told = _told(commit.get("userMetadata"))
+    return None if told is None else _note(table.version(), commit, *told)
+
+
+def _told(text: str | None) -> tuple[dict[str, Any], TableResult] | None:
+    try:
+        told = json.loads(text or "null")
+        return {**told, "run_id": str(told["run_id"])}, TableResult.from_json(json.dumps(told["result"]))
+    except (ValueError, TypeError, KeyError, RecursionError, StateError):
         return None
-    told, metrics = json.loads(text), commit.get("operationMetrics", {})
-    inserted = metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", 0))
+
+
+def _note(version: int, commit: dict[str, Any], told: dict[str, Any], result: TableResult) -> Note:
+    metrics = commit.get("operationMetrics", {})
     return Note(
-        version=table.version(),
+        version=version,
         committed_at=datetime.fromtimestamp(commit["timestamp"] / 1000, UTC),
         run_id=told["run_id"],
         attempt=told.get("attempt", 1),
-        result=TableResult.from_json(json.dumps(told["result"])),
-        inserted=int(inserted),
+        result=result,
+        inserted=int(metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", 0))),
         updated=int(metrics.get("numTargetRowsUpdated", 0)),
         deleted=int(metrics.get("numTargetRowsDeleted", 0)),
         batch=told.get("batch"),
