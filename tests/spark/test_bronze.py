@@ -461,6 +461,41 @@ def test_a_source_that_stops_in_the_middle_of_a_read_in_parts_moves_no_horizon(s
     assert run(house)["bronze.orders"].ledger.inserted == 3500
 
 
+@BY_DRIVER
+def test_a_column_with_a_default_comes_with_the_rows_that_are_read_already(shop, ask):
+    house = shop()
+    run(house)
+    ask("ALTER TABLE shop.orders ADD remark text")
+    ask("INSERT INTO shop.orders VALUES ('o4', 'new', 1)")
+    result = run(house)["bronze.orders"]
+    assert (result.ledger.rows_in, result.note) == (1, ""), "no older row has a value: the window is enough"
+    ask("ALTER TABLE shop.orders ADD channel text DEFAULT 'web'")
+    told = "all rows are read: older ones have values in what is new at the source (channel)"
+    (plan,) = plan_run(house.settings, house.catalog, [Layer.BRONZE], [], Options())
+    assert (plan.rows, told in plan.note) == (4, True)
+    result = run(house)["bronze.orders"]
+    assert (result.ledger.inserted, result.note) == (4, told)
+    assert len(house.rows("bronze", "orders", "order_id", "ALL")) == 8
+    assert [row[0] for row in house.rows("bronze", "orders", "order_id, channel") if row[1] == "web"] == [
+        "o1", "o2", "o3", "o4"
+    ]  # fmt: skip
+    assert {result.status for result in run(house).values()} == {"SKIPPED"}
+
+
+@BY_DRIVER
+def test_a_column_with_a_default_comes_with_all_rows_also_where_a_window_was_asked_for(shop, ask):
+    house = shop()
+    run(house)
+    before = horizon(house)
+    ask("ALTER TABLE shop.orders ADD channel text DEFAULT 'web'")
+    ask("INSERT INTO shop.orders VALUES ('old', 'new', 1, '2018-05-01T12:00Z'), ('new', 'new', 1, now())")
+    window = {"window_from": datetime(2018, 5, 1, tzinfo=UTC), "window_to": datetime(2018, 5, 2, tzinfo=UTC)}
+    assert run(house, **window)["bronze.orders"].ledger.inserted == 4
+    assert horizon(house) == before
+    assert run(house)["bronze.orders"].ledger.inserted == 1
+    assert len(bronze(house)) == 3 + 4 + 1
+
+
 def test_columns_that_change_between_plan_and_read_end_it_by_name(shop, ask, monkeypatch):
     """Each part of a read is a statement of its own, with the type that was planned: it would round the new values."""
     house = shop()

@@ -29,7 +29,7 @@ from lakehouse.source.connect import reading
 from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
 from lakehouse.source.stamps import stamp_of
-from lakehouse.source.window import WindowCount, count_rows, count_window
+from lakehouse.source.window import WindowCount, count_rows, count_window, holds_outside
 from lakehouse.specs import Layer, Silver, Table
 
 log = get_logger(__name__)
@@ -40,7 +40,8 @@ class Plan:
     """What a run found before it reads: the window, what it holds, which keys are gone, how the source has changed.
 
     `low` and `high` are the window's bounds as the watermark's column says them. `untaken`: rows that Silver holds and
-    the source no longer does, at least, where deletes are not taken.
+    the source no longer does, at least, where deletes are not taken. `filled`: columns that are new at the source and
+    have values in older rows too, so that all rows are read.
     """
 
     block: Silver
@@ -55,11 +56,18 @@ class Plan:
     drift: list[Drift]
     gone: Sequence[tuple[str, ...]]
     untaken: int
+    filled: Sequence[str]
 
     @property
     def unstamped(self) -> int:
         """Return how many rows without a watermark are to be looked at."""
         return self.count.without_watermark if self.block.on_null_watermark != "fail" else 0
+
+    @property
+    def whole(self) -> list[str]:
+        """Return the remark that all rows are read, where they are."""
+        said = f"all rows are read: older ones have values in what is new at the source ({', '.join(self.filled)})"
+        return [said] if self.filled else []
 
     def need_current(self, version: int) -> None:
         """Raise StateError unless the table has the version (-1: none) that this was planned at.
@@ -112,7 +120,7 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
 def _remarks(plan: Plan) -> list[str]:
     waiting = [f"{plan.count.held} rows at or after the horizon wait"] if plan.count.held else []
     told = f"the source has {plan.untaken} rows fewer than Silver: deletes are not taken (deletes: none)"
-    return [*waiting, *([told] if plan.untaken else [])]
+    return [*waiting, *([told] if plan.untaken else []), *plan.whole]
 
 
 def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -> Plan:
@@ -129,6 +137,10 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     drift = find_drift(table, block, found, bronze)
     low, high = _bounds(block, window, found)
     with reading(url) as connection:
+        whole = window.whole(previous)
+        filled = _filled(block, drift, connection, low, high, _bounds(block, whole, found)[1])
+        if filled:
+            window, (low, high) = whole, _bounds(block, whole, found)
         count = count_window(connection, block.source, block.watermark, low, high)
         untaken = _untaken(table, block, context, connection) if state else 0
     need_watermarks(table, block, count)
@@ -136,13 +148,23 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     gone = vanished_keys(table, block, context, url, high) if scan else []
     # A commit that moves no horizon is told apart by the run, not by the table.
     application = application if window.moves else f"{application}:{context.run_id}"
-    return Plan(block, uri, application, state, window, low, high, count, found, drift, gone, untaken)
+    return Plan(block, uri, application, state, window, low, high, count, found, drift, gone, untaken, filled)
 
 
 def _bounds(block: Silver, window: Window, found: Sequence[Column]) -> tuple[date | None, date]:
     column = next(column for column in found if column.name == block.watermark)
     says = partial(stamp_of, kind=spark_type(column.type), zone=block.timezone, digits=column.digits)
     return says(window.low) if window.low else None, says(window.high)
+
+
+def _filled(
+    block: Silver, drift: Sequence[Drift], connection: extensions.connection, low: date | None, high: date, end: date
+) -> list[str]:
+    """Return the added columns, where rows before `end` that the window leaves out have values in them."""
+    names = [each.column for each in drift if each.kind == "added"]
+    if not names or low is None:
+        return []
+    return names if holds_outside(connection, block.source, names, block.watermark, (low, high), end) else []
 
 
 def _untaken(table: Table, block: Silver, context: Context, connection: extensions.connection) -> int:

@@ -73,7 +73,7 @@ class Planner:
             rows = plan.count.rows + plan.unstamped
             drift = ", ".join(f"{each.column} {each.kind}" for each in plan.drift)
             window = f"from {plan.window.low:%Y-%m-%dT%H:%M:%SZ}" if plan.window.low else "all rows"
-            note = "; ".join([window, *([drift] if drift else []), *self._fixed_horizon().warnings])
+            note = "; ".join([window, *([drift] if drift else []), *plan.whole, *self._fixed_horizon().warnings])
             self._bronze[table.name] = self._plan(Layer.BRONZE, table, rows + len(plan.gone), len(plan.gone), 0, note)
         return self._bronze[table.name]
 

@@ -22,6 +22,10 @@ class Window:
     reread: bool
     moves: bool
 
+    def whole(self, previous: datetime | None) -> Window:
+        """Return the window that reads all rows once more; one that moves no horizon must not pass it either."""
+        return Window(None, self.high if self.moves or previous is None else previous, reread=True, moves=self.moves)
+
 
 def micros(moment: datetime) -> int:
     """Return microseconds since 1970, exactly."""

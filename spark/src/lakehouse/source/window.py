@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -10,6 +11,10 @@ from psycopg2 import sql
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
+
+
+# `[low, high)` as the watermark's column says it.
+Bounds = tuple[date, date]
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,27 @@ def count_rows(connection: extensions.connection, table: str) -> int:
         cursor.execute(query)
         (count,) = cursor.fetchone() or (0,)
     return int(count)
+
+
+def holds_outside(
+    connection: extensions.connection, table: str, names: Sequence[str], watermark: str, window: Bounds, end: date
+) -> bool:
+    """Return whether a row before `end`, outside of the window, has a value in one of the columns.
+
+    Errors are those of the connection.
+    """
+    column = sql.Identifier(watermark)
+    query = sql.SQL(
+        "SELECT EXISTS (SELECT FROM {relation} WHERE ({valued}) AND {column} < %(end)s"
+        " AND ({column} < %(low)s OR {column} >= %(high)s))"
+    ).format(
+        relation=sql.Identifier(*table.split(".")),
+        column=column,
+        valued=sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(name)) for name in names),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, {"low": window[0], "high": window[1], "end": end})
+        return cursor.fetchone() == (True,)
 
 
 def count_window(
