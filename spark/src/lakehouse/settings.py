@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.alerts.url import allowed, webhook_problem
+from lakehouse.database_url import allowed_parameters, problem, unknown_parameters
 from lakehouse.errors import SettingsError
 
 LAYERS = ("bronze", "silver", "gold", "quarantine", "ops")
@@ -20,15 +21,29 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value().strip())
-    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or not parts.path.strip("/"):
-        raise ValueError("not a URL of the form postgresql://user:password@host:port/database")
-    if parts.password in ("changeme", ""):
+    url = value.get_secret_value().strip()
+    if wrong := problem(url):
+        raise ValueError(wrong)
+    _need_own_password(urlsplit(url).password)
+    return SecretStr(url)
+
+
+def _source_url(value: SecretStr) -> SecretStr:
+    unknown = unknown_parameters(value.get_secret_value())
+    if unknown:
+        told = f"its parameters {', '.join(unknown)} are not known to both drivers that read a source"
+        raise ValueError(f"{told}; allowed: {allowed_parameters()}; leave the others out")
+    return value
+
+
+def _need_own_password(password: str | None) -> None:
+    if password in PLACEHOLDERS:
         raise ValueError("its password is empty or a placeholder; `make init` writes a random one")
-    return SecretStr(value.get_secret_value().strip())
 
 
+PLACEHOLDERS = ("changeme", "")
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+SourceUrl = Annotated[PostgresUrl, AfterValidator(_source_url)]
 
 
 class Settings(BaseSettings):
@@ -63,7 +78,7 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="Password of the native Postgres owner, made by `make init`."
     )
     audit_url: PostgresUrl | None = Field(default=None, description="Audit database, postgresql://…")
-    connections: dict[str, PostgresUrl] = Field(
+    connections: dict[str, SourceUrl] = Field(
         default_factory=dict, description="Source databases by the name a pipeline uses: LAKEHOUSE_CONNECTIONS__SOURCE."
     )
 

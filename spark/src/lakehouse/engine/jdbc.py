@@ -6,16 +6,23 @@ from collections.abc import Sequence
 from datetime import date
 from functools import reduce
 from itertools import pairwise
-from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse.database_url import jdbc_parameters, jdbc_url
 from lakehouse.source.describe import Column
 from lakehouse.source.unchanged import is_unchanged
 
 # Types that JDBC carries without loss as they are; any other is read as its text.
 _PLAIN = ("smallint", "integer", "bigint", "text", "boolean", "date", "real", "double precision")
 _PLAIN_BEGINNINGS = ("character", "timestamp")
+# What a URL does not say otherwise.
+_SESSION = {
+    "ApplicationName": "lakehouse",
+    "connectTimeout": "10",
+    "socketTimeout": "300",
+    "options": "-c TimeZone=UTC",
+}
 
 
 def select_list(columns: Sequence[Column]) -> str:
@@ -52,19 +59,13 @@ def read_rows(
 ) -> DataFrame:
     """Return the rows of `table` under each predicate, one JDBC partition each."""
     schema, name = table.split(".")
-    parts = urlsplit(url)
     reader = (
         spark.read.format("jdbc")
-        .option("url", f"jdbc:postgresql://{parts.hostname}:{parts.port or 5432}{parts.path}")
-        .option("user", unquote(parts.username or ""))
-        .option("password", unquote(parts.password or ""))
+        .option("url", jdbc_url(url))
         .option("driver", "org.postgresql.Driver")
         .option("fetchsize", str(fetch_size))
         .option("preferTimestampNTZ", "true")
-        .option("ApplicationName", "lakehouse")
-        .option("connectTimeout", "10")
-        .option("socketTimeout", "300")
-        .option("options", "-c TimeZone=UTC")
+        .options(**{**_SESSION, **jdbc_parameters(url)})
     )
     select = f'SELECT {select_list(columns)} FROM "{schema}"."{name}" WHERE {is_unchanged(table, columns)}'
     queries = [f"({select} AND {predicate}) AS rows" for predicate in predicates]

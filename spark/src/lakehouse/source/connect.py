@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import psycopg2
 from psycopg2 import errorcodes, extensions
@@ -94,10 +95,9 @@ def place(url: str) -> str:
 
 def _connect(url: str) -> extensions.connection:
     try:
-        connection = psycopg2.connect(
+        connection: extensions.connection = psycopg2.connect(
             url,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="lakehouse",
+            **_unsaid(url, connect_timeout=str(CONNECT_TIMEOUT_S), application_name="lakehouse"),
             client_encoding="UTF8",
             # how text becomes a time is the session's: one zone and one order of day and month, whatever the server's
             options="-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=iso_8601 -c extra_float_digits=1",
@@ -106,6 +106,11 @@ def _connect(url: str) -> extensions.connection:
     except psycopg2.Error as error:
         raise _refusal(error, url) from None
     return connection
+
+
+def _unsaid(url: str, **usual: str) -> dict[str, Any]:
+    """Return the usual parameters that a URL does not set."""
+    return {name: value for name, value in usual.items() if name not in _settings(url)}
 
 
 def _refusal(error: psycopg2.Error, url: str) -> SourceError | SourceUnavailable:
