@@ -75,6 +75,13 @@ class StateError(LakehouseError):
     """What the tables say of their own progress cannot be read or contradicts itself; nothing is started over."""
 
 
+class Overtaken(StateError):
+    """Another writer has moved the table since it was read: nothing is committed, and reading it again shows both."""
+
+    heals = True
+    exit_code = 75
+
+
 class StoreUnavailable(LakehouseError):
     """The object store or the disk refuses reads or writes (away, wrong key, out of space)."""
 

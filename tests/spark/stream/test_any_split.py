@@ -36,7 +36,8 @@ def test_any_split_into_micro_batches_ends_in_the_same_table(shop, model, events
     for part in parts:
         with StreamRun(shop.house.settings, shop.house.catalog, request(), lambda batch: None, shop.house.spark) as run:
             context = run._context()
-            keep_events(run.table, context, [event(said[n], n) for n in part], origin, {0: part[-1] + 1})
+            began = {0: part[0]} if part[0] else {}
+            keep_events(run.table, context, [event(said[n], n) for n in part], origin, began, {0: part[-1] + 1})
             if lost and part is not parts[-1]:
                 continue
             while run._take_in():

@@ -14,7 +14,9 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from lakehouse.audit.lease import hold
 from lakehouse.audit.stream_rows import Sends
-from lakehouse.engine import stream_compact, stream_end, stream_run
+from lakehouse.changes import write
+from lakehouse.engine import stream, stream_compact, stream_end, stream_run
+from lakehouse.engine.compact import compaction
 from lakehouse.engine.stream_end import Bounds
 from lakehouse.errors import (
     LeaseHeld,
@@ -254,6 +256,48 @@ def test_a_store_that_comes_back_ends_no_run_and_no_event_comes_twice(shop, say,
     assert shop.ask("SELECT status, attempt FROM audit.runs WHERE run_id = 'patient'") == [("SUCCESS", 1)]
     rows = "SELECT status, input_rows, inserted, note FROM audit.run_logs WHERE run_id = 'patient'"
     assert shop.ask(rows)[0][:3] == ("SUCCESS", 3, 2)
+
+
+def test_a_commit_that_was_given_up_and_lands_later_brings_no_event_twice(shop, say, monkeypatch):
+    given_up, create_entry, positions = [], write.create_entry, stream_run.positions
+
+    def create(*words):
+        monkeypatch.setattr(write, "create_entry", create_entry)
+        given_up.append(words)
+        raise StoreUnavailable("Connection refused.", where="s3://bronze")
+
+    def read_before_it_lands(*words):
+        found = positions(*words)
+        if given_up:
+            create_entry(*given_up.pop())
+            shop.send(say(3))
+        return found
+
+    monkeypatch.setattr(write, "create_entry", create)
+    monkeypatch.setattr(stream_run, "positions", read_before_it_lands)
+    monkeypatch.setattr(stream_end, "_STORE", 0.1)
+    shop.send(say(1), say(2), say(2))
+    assert ledger(shop.take(Bounds("stopped", minutes=0.15))) == {"rows_in": 4, "inserted": 3, "duplicate": 1}
+    assert len(shop.events()) == 4
+
+
+def test_a_maintenance_of_the_events_ends_no_run(shop, say, monkeypatch):
+    shop.send(say(1))
+    shop.take()
+    shop.send(say(2))
+    shop.take()
+    uri, commit_change = table_uri(shop), stream.commit_change
+
+    def compacted_meanwhile(*words):
+        monkeypatch.setattr(stream, "commit_change", commit_change)
+        with compaction(shop.house.settings, shop.house.catalog, shop.house.spark) as compact:
+            compact(uri)
+        return commit_change(*words)
+
+    monkeypatch.setattr(stream, "commit_change", compacted_meanwhile)
+    shop.send(say(3), say(3))
+    assert ledger(shop.take()) == {"rows_in": 2, "inserted": 1, "duplicate": 1}
+    assert len(shop.events()) == 4
 
 
 @pytest.mark.parametrize("told", ["never", "while it waits", "while it tries again"])

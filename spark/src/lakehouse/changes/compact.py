@@ -19,7 +19,7 @@ _HOLLOW = 0.2
 def compact(snapshot: Snapshot) -> int:
     """Compact in one commit on top of `snapshot`; return how many files were put into fewer ones.
 
-    A file pays that is smaller than 4 MiB, or has a fifth of its rows deleted and at most 12 MiB. StateError, with
+    A file pays that is smaller than 4 MiB, or has a fifth of its rows deleted and at most 12 MiB. Overtaken, with
     nothing committed, where another writer was first.
     """
     groups = [group for group in _groups(snapshot.files) if len(group) > 1 or _is_hollow(group[0])]

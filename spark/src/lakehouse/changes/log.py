@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from lakehouse.changes.place import Place
-from lakehouse.errors import StateError
+from lakehouse.errors import Overtaken, StateError
 
 Action = dict[str, Any]
 # Entries that lie back are looked through last; a checkpoint comes every ten.
@@ -85,10 +85,10 @@ def transactions(place: Place, version: int) -> dict[str, int]:
 
 
 def create_entry(place: Place, version: int, actions: Iterable[Action]) -> None:
-    """Write a version's log entry; raises StateError, with nothing written, where another writer has made it first."""
+    """Write a version's log entry; raises Overtaken, with nothing written, where another writer has made it first."""
     lines = "\n".join(json.dumps(action, separators=(",", ":"), ensure_ascii=False) for action in actions)
     if not place.create_object(entry_name(version), lines.encode() + b"\n"):
-        raise StateError(
+        raise Overtaken(
             f"another writer has made version {version} meanwhile.",
             where=place.uri,
             remedy="run again; nothing of this run is in the table.",

@@ -18,7 +18,7 @@ from lakehouse.changes.files import FILE, ROW, Snapshot, rows_of, write_file
 from lakehouse.changes.log import Action, create_entry
 from lakehouse.changes.statistics import loosened
 from lakehouse.changes.vectors import write_vectors
-from lakehouse.errors import StateError
+from lakehouse.errors import Overtaken
 from lakehouse.log import get_logger
 
 log = get_logger(__name__)
@@ -61,7 +61,7 @@ class Change:
 def commit_change(snapshot: Snapshot, change: Change, commit: Commit) -> int:
     """Commit a change on top of `snapshot` and return the new version; the first one of a new table defines it.
 
-    Raises StateError, with nothing committed, where the table has a newer version than the snapshot, or the
+    Raises Overtaken, with nothing committed, where the table has a newer version than the snapshot, or the
     application has committed this number before.
     """
     _need_new(snapshot, commit)
@@ -90,7 +90,7 @@ def commit_change(snapshot: Snapshot, change: Change, commit: Commit) -> int:
 def _need_new(snapshot: Snapshot, commit: Commit) -> None:
     done = snapshot.table.transaction_version(commit.application) if snapshot.table is not None else None
     if done is not None and done >= commit.number:
-        raise StateError(
+        raise Overtaken(
             f"the commit {commit.application} {commit.number} is there already: another attempt made it.",
             where=snapshot.place.uri,
             remedy="run again; nothing of this run is in the table.",

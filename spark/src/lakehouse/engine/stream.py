@@ -13,13 +13,14 @@ import pyarrow as pa
 from lakehouse.audit.result import Drift, TableResult
 from lakehouse.changes.definition import new_table
 from lakehouse.changes.feed import CHANGE_TYPE, changed_rows
+from lakehouse.changes.files import Snapshot
 from lakehouse.changes.log import transactions
 from lakehouse.changes.write import Change, commit_change
 from lakehouse.engine.context import Context
 from lakehouse.engine.failures import translated
 from lakehouse.engine.progress import Progress, find_stream_progress
 from lakehouse.engine.silver_small import Batch, run_small
-from lakehouse.errors import StateError
+from lakehouse.errors import Overtaken, StateError
 from lakehouse.specs import Layer, Silver, Table
 from lakehouse.streaming.events import EVENTS, Event, Origin, as_table, mark, taken_in
 from lakehouse.streaming.rows import Occasion, as_rows
@@ -62,21 +63,41 @@ def positions(context: Context, table: Table) -> dict[str, dict[int, int]]:
 
 
 def keep_events(
-    table: Table, context: Context, events: Sequence[Event], origin: Origin, offsets: Mapping[int, int]
-) -> int:
-    """Append events as they came, in one commit with the offsets that are next; return the version."""
+    table: Table, context: Context, events: Sequence[Event], origin: Origin, began: Mapping[int, int],
+    offsets: Mapping[int, int],
+) -> int:  # fmt: skip
+    """Append events as they came, in one commit with the offsets that are next; return the version.
+
+    `began`: the offsets that the commits named when the events were read from there on. Raises Overtaken where they
+    name others now: a commit that was given up for lost, or one of a fenced attempt, has come in between.
+    """
     uri = context.lake.events(table)
     held = context.snapshot(uri)
     if held is None:
         if context.lake.open(uri) is not None:
             raise StateError("the table of events is not as this platform writes it.", where=uri)
         held = new_table(context.settings, uri, EVENTS)
+    _need_unmoved(held, origin.topic_id, began, offsets)
     rows = as_table(events, origin, _after(held.newest("_ingested_at")))
     numbers = {mark(origin.topic_id, partition): offset for partition, offset in offsets.items()}
     name = f"{table.pipeline}.{Layer.BRONZE}.{table.name}_events"
     result = TableResult(name, Layer.BRONZE, "SUCCESS", contract_version=table.version)
     commit = context.commit(f"events:{origin.topic_id}", sum(offsets.values()), result)
     return commit_change(held, Change.appending(rows, held), replace(commit, beside=numbers))
+
+
+def _need_unmoved(held: Snapshot, topic_id: str, began: Mapping[int, int], offsets: Mapping[int, int]) -> None:
+    def named(partition: int) -> int | None:
+        return None if held.table is None else held.table.transaction_version(mark(topic_id, partition))
+
+    moved = [partition for partition in offsets if named(partition) != began.get(partition)]
+    if moved:
+        raise Overtaken(
+            f"its commits name other offsets of partition {', '.join(map(str, sorted(moved)))} than when these events "
+            "were read: another commit came in between.",
+            where=held.place.uri,
+            remedy="run again; the next run goes on where the commits say.",
+        )
 
 
 def _after(newest: datetime | None) -> datetime:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lakehouse.audit.log import Audit
-from lakehouse.errors import KafkaUnavailable, StoreUnavailable, StreamStalled, TopicChanged
+from lakehouse.errors import KafkaUnavailable, Overtaken, StoreUnavailable, StreamStalled, TopicChanged
 from lakehouse.log import get_logger
 from lakehouse.streaming.ends import latest_of, missing, ranges
 from lakehouse.streaming.facts import TopicFacts, topic_facts
@@ -19,7 +19,8 @@ log = get_logger(__name__)
 Until = Literal["now", "producer", "stopped"]
 # Seconds between two looks at the producer's rows, and at the topic itself.
 _PRODUCER, _TOPIC = 1.0, 30.0
-# Seconds between two tries of a store that is away: each is twice as long as the one before, up to this.
+# Seconds between two tries of a step, where the store is away or another writer was first: each is twice as long as the
+# one before, up to this.
 _STORE = 10.0
 
 
@@ -47,7 +48,7 @@ class End:
         self._moved = self._topic_seen = time.monotonic()
         self._asked, self._left = 0.0, math.inf
         self._sent = self._sent_before = 0
-        self._away: tuple[float, float, StoreUnavailable] | None = None
+        self._away: tuple[float, float, StoreUnavailable | Overtaken] | None = None
         self._deadline = self._moved + 60 * bounds.minutes if bounds.minutes else None
 
     def is_reached(self, offsets: Mapping[int, int], *, waiting: bool) -> bool:
@@ -89,16 +90,16 @@ class End:
             raise self._stalled(f"nothing has moved for {self._bounds.patience:g} s", offsets)
         return now - self._topic_seen > _TOPIC and self._has_other_partitions()
 
-    def wait_for_store(self, error: StoreUnavailable) -> None:
-        """Wait a little before a step is tried again; raise `error` when patience is at its end, or the run is told to
-        stop.
+    def wait_after(self, error: StoreUnavailable | Overtaken) -> None:
+        """Wait a little before a step that failed is tried again; raise `error` when patience is at its end, or the run
+        is told to stop.
         """
         now = time.monotonic()
         since, pause, _ = self._away or (now, 0.5, error)
         if now - since > self._bounds.patience or self._is_over():
             raise error
         self._away = since, min(2 * pause, _STORE), error
-        log.warning("the store is away; what was read is kept", error=str(error), seconds=round(now - since))
+        log.warning("a step is tried again; what was read is kept", error=str(error), seconds=round(now - since))
         if self._stop.wait(self._away[1]):
             raise error
 

@@ -24,7 +24,7 @@ from lakehouse.engine.stream import Pending, keep_events, pending, positions, ta
 from lakehouse.engine.stream_batch import Sum
 from lakehouse.engine.stream_compact import EVERY, compact_many
 from lakehouse.engine.stream_end import Bounds, End
-from lakehouse.errors import LeaseHeld, StoreUnavailable
+from lakehouse.errors import LeaseHeld, Overtaken, StoreUnavailable
 from lakehouse.lake import Lake
 from lakehouse.log import get_logger, secrets_of
 from lakehouse.settings import Settings
@@ -92,6 +92,8 @@ class StreamRun:
         self.sum = Sum(TableResult(self.table.full_name, Layer.SILVER, "SUCCESS", contract_version=self.table.version))
         # Whether events that are in Bronze wait for Silver; those of an earlier run may.
         self.waiting = True
+        # The next offset of each partition, as the commits of the events named it when it was last seen.
+        self.named: dict[int, int] = {}
         self._shared, self._session = shared, None if shared is None else shared.newSession()
         self._lease: Lease | None = None
         self._stack = ExitStack()
@@ -122,7 +124,9 @@ class StreamRun:
         self.audit.finish_failed(self.request.run_id, self.attempt, error)
 
     def execute(self, stop: threading.Event) -> StreamOutcome:
-        """Take in events until the end; begin again where a topic has other partitions, or the store was away."""
+        """Take in events until the end; begin again where a topic has other partitions, the store was away, or
+        another writer was first.
+        """
         bootstrap = self.settings.brokers()
         lost: dict[int, tuple[int, int]] = {}
         facts = topic_facts(bootstrap, self.stream.topic)
@@ -131,8 +135,8 @@ class StreamRun:
             try:
                 if self._go_on(facts, end, lost):
                     return StreamOutcome(self.request.run_id, self.attempt, self.sum.result, self.sum.batches, lost)
-            except StoreUnavailable as error:
-                end.wait_for_store(error)
+            except (StoreUnavailable, Overtaken) as error:
+                end.wait_after(error)
             # Where the topic ends by now: what was read meanwhile is no loss.
             facts = topic_facts(bootstrap, self.stream.topic)
 
@@ -142,7 +146,9 @@ class StreamRun:
         self._make_good()
         # Events that are lost are seen before new ones are written in their place.
         find_stream_progress(self.table, self._context())
-        start = start_of(facts, positions(self._context(), self.table), accept_loss=self.request.accept_loss)
+        taken = positions(self._context(), self.table)
+        start = start_of(facts, taken, accept_loss=self.request.accept_loss)
+        self.named = taken.get(facts.topic_id, {})
         lost |= start.lost
         self._tell(start, lost)
         with Consumer(self.settings.brokers(), self.stream.topic, start.offsets) as consumer:
@@ -183,7 +189,8 @@ class StreamRun:
         events = consumer.read(self.request.most, self.request.linger)
         self.sum.spend("fetch", (fetched := time.monotonic()) - began)
         if events:
-            keep_events(self.table, self._context(), events, origin, consumer.offsets)
+            keep_events(self.table, self._context(), events, origin, self.named, consumer.offsets)
+            self.named = dict(consumer.offsets)
             self.sum.spend("keep", time.monotonic() - fetched)
             self.waiting = True
         return consumer.offsets != before
