@@ -11,7 +11,7 @@ from lakehouse.audit.lease import hold
 from lakehouse.audit.recorded import SOURCE, failure_recorded
 from lakehouse.cli.app import app
 from lakehouse.dags import source
-from lakehouse.errors import AuditUnavailable, LakehouseError, LeaseHeld, SourceError, SpecError
+from lakehouse.errors import AuditUnavailable, LakehouseError, LeaseHeld, SourceError, SpecError, StateError
 from lakehouse.maintenance.run import maintain
 from lakehouse.settings import Settings
 from lakehouse.source.sample import write_sample
@@ -94,6 +94,17 @@ def test_a_contract_that_cannot_be_run(settings, tmp_path, ask):
     ((*told, error),) = ask(ROWS)
     assert told == ["olist", 1, "FAILED", "cli"]
     assert "sellers.odcs.yaml" in error
+
+
+def test_a_stream_that_does_not_hold_what_was_sent(settings, ask):
+    with pytest.raises(StateError):
+        command("stream", "reconcile", "sent-1")
+    ((*told, error),) = ask(ROWS)
+    assert told == ["olist.stream.order_reviews", 1, "FAILED", "cli"]
+    assert "sent-1 has not handed over" in error
+    assert ask("SELECT run_id, pipeline, severity FROM audit.alerts") == [
+        ("sent-1-reconcile", "olist.stream.order_reviews", "error")
+    ]
 
 
 @pytest.mark.parametrize("raised", [LakehouseError("no."), AuditUnavailable("away.")])

@@ -108,6 +108,10 @@ class StreamUnbalanced(LakehouseError):
     """What a producer sent and what the lake has taken in are not the same events."""
 
 
+class ProducerFailed(LakehouseError):
+    """The producer whose events a run waits for ended before it had sent them all; what it sent was taken in."""
+
+
 class StreamStalled(LakehouseError):
     """A bounded run of a stream has not come to its end, and nothing moves any more."""
 

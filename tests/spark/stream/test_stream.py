@@ -21,6 +21,7 @@ from lakehouse.engine.stream_end import Bounds
 from lakehouse.errors import (
     LeaseHeld,
     OffsetsLost,
+    ProducerFailed,
     StateError,
     StoreUnavailable,
     StreamStalled,
@@ -414,6 +415,18 @@ def test_a_stall_fails_with_what_is_missing(shop, say):
     audit.sends_finished("producer-1", shop.topic, ends)
     with pytest.raises(StreamStalled, match=r"missing: partition 0, .* to 899"):
         shop.take(Bounds("producer", "producer-1", patience=1))
+
+
+def test_what_a_failed_producer_sent_is_taken_in_and_the_run_says_that_it_failed(shop, say):
+    shop.send(say(1), say(2), partition=0)
+    audit = stream_run.Audit(shop.house.settings.need_audit_url())
+    audit.sends_began("producer-1", shop.topic, topic_id(shop), {0: 0, 1: 0})
+    audit.sends_finished("producer-1", shop.topic, [Sends(0, 0, 2, 2), Sends(1, 0, 0)], "Kafka cannot be used.")
+    with pytest.raises(ProducerFailed, match=r"producer-1 failed before .* Kafka cannot be used"):
+        shop.take(Bounds("producer", "producer-1"), run_id="half")
+    assert [row[0] for row in shop.silver("review_id")] == ["r0", "r1", "r2"]
+    assert shop.ask("SELECT status FROM audit.runs WHERE run_id = 'half'") == [("FAILED",)]
+    assert shop.ask("SELECT count(*) FROM audit.alerts WHERE run_id = 'half'") == [(1,)]
 
 
 def test_who_writes_on_keeps_no_run_from_its_end(shop, say):

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.alerts.courier import sending
 from lakehouse.audit.log import Audit
+from lakehouse.audit.recorded import failure_recorded
 from lakehouse.audit.stream_rows import StreamBatch
 from lakehouse.cli.runs import catalog_of, new_run_id
 from lakehouse.cli.screen import console, notes, print_json, result_line, rows_grid
@@ -82,12 +84,20 @@ def reconcile_command(
     table: Annotated[str, typer.Option(help="pipeline.table that its topic feeds.")] = TABLE,
     as_json: Json = False,
 ) -> None:
-    """Compare what a run sent with what Bronze and the audit have of it: every event once, or an error."""
+    """Compare what a run sent with what Bronze and the audit have of it: every event once, or an error.
+
+    An error is a FAILED run RUN-reconcile of the stream in the audit, with its alert.
+    """
     from lakehouse.streaming.reconcile import reconcile
 
     settings, (catalog, name) = load_settings(), _table(table)
-    with Audit(settings.need_audit_url(), secrets_of(settings)) as audit:
-        found = reconcile(settings, audit, catalog.table(name), producer)
+    stream = catalog.table(name)
+    with (
+        sending(settings),
+        failure_recorded(settings, f"{producer}-reconcile", stream.stream_name, 1, "cli"),
+        Audit(settings.need_audit_url(), secrets_of(settings)) as audit,
+    ):
+        found = reconcile(settings, audit, stream, producer)
     if as_json:
         print_json(asdict(found))
         return

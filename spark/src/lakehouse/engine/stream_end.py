@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lakehouse.audit.log import Audit
-from lakehouse.errors import KafkaUnavailable, Overtaken, StoreUnavailable, StreamStalled, TopicChanged
+from lakehouse.errors import KafkaUnavailable, Overtaken, ProducerFailed, StoreUnavailable, StreamStalled, TopicChanged
 from lakehouse.log import get_logger
 from lakehouse.streaming.ends import latest_of, missing, ranges
 from lakehouse.streaming.facts import TopicFacts, topic_facts
@@ -48,6 +48,7 @@ class End:
         self._moved = self._topic_seen = time.monotonic()
         self._asked, self._left = 0.0, math.inf
         self._sent = self._sent_before = 0
+        self._failed = ""
         self._away: tuple[float, float, StoreUnavailable | Overtaken] | None = None
         self._deadline = self._moved + 60 * bounds.minutes if bounds.minutes else None
 
@@ -55,9 +56,11 @@ class End:
         """Tell whether all up to the end has been read and taken in, or the run was to go on until it is told to stop.
 
         `waiting`: events that were read are not in Silver yet. Raises StreamStalled for a run that is told to stop
-        before its end, and what the store has said to one that is told to stop while the store is away.
+        before its end, and what the store has said to one that is told to stop while the store is away; ProducerFailed
+        when all is taken in of a producer that failed.
         """
         if not waiting and self.is_read(offsets):
+            self._need_whole_producer()
             return True
         over = self._is_over()
         if over and self._away is not None:
@@ -137,7 +140,17 @@ class End:
             self._sent = sum(row["acknowledged"] + row["refused"] for row in sends)
             if sends and all(row["finished_at"] is not None for row in sends):
                 self._ends = {row["partition"]: row["next_offset"] for row in sends}
+                self._failed = next((row["error"] for row in sends if row["error"]), "")
         return self._ends
+
+    def _need_whole_producer(self) -> None:
+        if self._failed:
+            raise ProducerFailed(
+                f"the run {self._bounds.producer} failed before it had sent all: {self._failed} "
+                "What it sent is taken in.",
+                where=f"topic {self._facts.topic}",
+                remedy=f"send the rest; `lakehouse stream reconcile {self._bounds.producer}` compares what was sent.",
+            )
 
     def _stalled(self, why: str, offsets: Mapping[int, int]) -> StreamStalled:
         ends = self._find_ends()

@@ -79,8 +79,9 @@ def produce(
     """Send messages and return once each is acknowledged or refused; `tell` hears once a second how many are.
 
     Once `stop` is set no more are sent; SystemExit when each that was sent has its answer. The offsets are in
-    audit.stream_sends from the start, with their ends once this returns or fails. ParameterError for an unknown topic,
-    KafkaUnavailable when a message was not acknowledged in time: what was stays counted.
+    audit.stream_sends from the start, with their ends once this returns or fails; one that is told to end has not
+    failed: what it sent is all that is waited for. ParameterError for an unknown topic, KafkaUnavailable when a message
+    was not acknowledged in time: what was stays counted.
     """
     if not reviews:
         raise ParameterError("there is no review to send.", remedy="put a file with reviews into raw/.")
@@ -133,8 +134,11 @@ def _handed_over(
 
     try:
         yield outcome, hand_over
-    except BaseException as error:
+    except Exception as error:
         audit.sends_failed(run_id, facts.topic, all_sends(), error)
+        raise
+    except BaseException:
+        audit.sends_finished(run_id, facts.topic, all_sends())
         raise
     audit.sends_finished(run_id, facts.topic, all_sends())
 
