@@ -31,7 +31,7 @@ def test_the_command_line_says_one_line_and_where_the_trace_is(state, monkeypatc
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == 1
+    assert ended.value.code == 75
     error = capsys.readouterr().err
     kept = state / "logs" / "errors.log"
     assert "error: unforeseen RuntimeError: the moon, ***, is away." in error
@@ -47,7 +47,7 @@ def test_a_job_says_so_to_its_scheduler_which_may_try_again(state, tmp_path, mon
     monkeypatch.setattr(sys, "argv", ["bronze.py", "--pipeline", "p", "--run-id", "r", "--result", str(result)])
     with pytest.raises(SystemExit) as ended:
         job.main(Layer.BRONZE)
-    assert ended.value.code == 1
+    assert ended.value.code == 75
     failure = json.loads(result.read_text())["failures"]["p"]
     assert failure["error"].startswith("unforeseen RuntimeError: the moon")
     assert failure["heals"]

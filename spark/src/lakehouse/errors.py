@@ -89,6 +89,13 @@ class StoreUnavailable(LakehouseError):
     exit_code = 75
 
 
+class EngineGone(LakehouseError):
+    """The JVM that does Spark's work has ended in the middle of it: killed, or out of memory."""
+
+    heals = True
+    exit_code = 75
+
+
 class KafkaUnavailable(LakehouseError):
     """No broker answers, or it did not take everything in the time that it was given."""
 
@@ -177,6 +184,7 @@ class Unforeseen(LakehouseError):
     """An error of no kind that this program knows: trying again may help, and the trace is kept."""
 
     heals = True
+    exit_code = 75
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

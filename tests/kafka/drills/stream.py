@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import psycopg2
 
 ROOT = Path(__file__).parents[3]
@@ -89,6 +90,11 @@ class Stream:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def kill_jvm(self, process: subprocess.Popen[str]) -> None:
+        """End the JVM of a process alone, as a machine without memory does."""
+        (jvm,) = [each for each in psutil.Process(process.pid).children(recursive=True) if each.name() == "java"]
+        jvm.kill()
 
     def until(self, is_so: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 180) -> None:
         """Wait for something to be so while a process runs."""

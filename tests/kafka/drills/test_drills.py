@@ -115,6 +115,20 @@ def test_a_broker_killed_twice_while_events_flow(drill, broker):
     need_every_event_once(drill, drill.count.with_unanswered(drill.lines(), broker.messages(drill.topic)))
 
 
+def test_a_jvm_that_is_killed_is_told_and_another_try_goes_on(drill):
+    producer = drill.produce(rate=500)
+    consumer = drill.consume("--continuous", "--run-id", "without-jvm")
+    drill.until_merged(consumer)
+    drill.kill_jvm(consumer)
+    drill.ends(consumer, code=75, seconds=60)
+    assert "the JVM that does Spark's work is gone" in drill.said(consumer)
+    told = drill.ask("SELECT status, error FROM audit.runs WHERE run_id = 'without-jvm'")
+    assert [(status, "the JVM" in error) for status, error in told] == [("FAILED", True)]
+    drill.stop(producer)
+    drill.ends(drill.consume())
+    need_every_event_once(drill)
+
+
 def test_a_second_consumer_is_refused_and_the_first_one_stops_when_it_is_told(drill):
     producer = drill.produce(rate=500)
     first = drill.consume("--continuous", "--run-id", "the-first")

@@ -110,9 +110,11 @@ class Run:
         self.audit.repair(request.run_id, request.attempt, names)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from lakehouse.engine.session import stop_session
+
         self.courier.nudge()
         if self._root is not None and self._owns_root:
-            self._root.stop()
+            stop_session(self._root)
         if self._lease is not None:
             self._lease.release()
         self.courier.close()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 
 from lakehouse.engine.failures import translated
-from lakehouse.engine.session import start_session
+from lakehouse.engine.session import start_session, stop_session
 from lakehouse.errors import StateError
 from lakehouse.lake import Lake
 from lakehouse.maintenance.run import Compact
@@ -37,7 +37,7 @@ def compaction(settings: Settings, catalog: Catalog, shared: SparkSession | None
         yield compact
     finally:
         if shared is None and sessions:
-            sessions[0].stop()
+            stop_session(sessions[0])
 
 
 def _optimize(spark: SparkSession, uri: str) -> None:

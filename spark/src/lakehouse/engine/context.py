@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from py4j.protocol import Py4JError
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.audit.result import TableResult
@@ -144,8 +145,10 @@ class Context:
         try:
             yield
         finally:
-            for name, value in before.items():
-                self.spark.conf.set(name, value)
+            # Where the JVM is gone, the error of the query says more than that.
+            with suppress(Py4JError, OSError):
+                for name, value in before.items():
+                    self.spark.conf.set(name, value)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

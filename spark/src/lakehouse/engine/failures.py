@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 import structlog
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
 from lakehouse.errors import (
+    EngineGone,
     GateFailed,
     LakehouseError,
     LeaseLost,
@@ -58,6 +59,12 @@ def translated(where: str) -> Iterator[None]:
     """Raise what Spark raises inside the block as one of our errors, with the table's name."""
     try:
         yield
+    except (Py4JNetworkError, ConnectionError) as error:
+        raise EngineGone(
+            f"the JVM that does Spark's work is gone: {last_cause(error)}.",
+            where=where,
+            remedy="see whether the machine has the memory that drivers may take; the run can be repeated.",
+        ) from error
     except (Py4JError, PySparkException) as error:
         log.debug("spark failed", table=where, trace=str(error))
         trace = str(error)

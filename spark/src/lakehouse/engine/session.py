@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import SettingsError
@@ -36,3 +38,9 @@ def session_of(conf: dict[str, str], name: str) -> SparkSession:
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def stop_session(session: SparkSession) -> None:
+    """End a session and its JVM; one that is gone already hides no error that is on its way."""
+    with suppress(Py4JError, OSError):
+        session.stop()

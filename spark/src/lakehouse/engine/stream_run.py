@@ -115,8 +115,10 @@ class StreamRun:
         return self
 
     def __exit__(self, *_: object) -> None:
+        from lakehouse.engine.session import stop_session
+
         if self._session is not None and self._shared is None:
-            self._session.stop()
+            stop_session(self._session)
         self._stack.close()
 
     def fail(self, error: BaseException) -> None:
