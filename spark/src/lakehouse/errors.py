@@ -103,6 +103,10 @@ class KafkaUnavailable(LakehouseError):
     exit_code = 75
 
 
+class EventUnreadable(LakehouseError):
+    """Kafka's client cannot read what stands at an offset; nothing after it is read."""
+
+
 class OffsetsLost(LakehouseError):
     """Events of a topic are gone before they were read; nothing after them is read until that is accepted."""
 

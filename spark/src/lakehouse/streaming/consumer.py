@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import CorruptRecordError, KafkaError, OffsetOutOfRangeError, UnsupportedCodecError
 
-from lakehouse.errors import OffsetsLost
+from lakehouse.errors import EventUnreadable, OffsetsLost
 from lakehouse.streaming.broker import BOOTSTRAP_MS, REQUEST_MS, unavailable
 from lakehouse.streaming.events import Event
 
@@ -26,6 +26,7 @@ class Consumer:
     def __init__(self, bootstrap: str, topic: str, offsets: Mapping[int, int]) -> None:
         self.offsets = dict(offsets)
         self._bootstrap, self._topic = bootstrap, topic
+        self._unreadable: EventUnreadable | None = None
         try:
             self._consumer = KafkaConsumer(
                 bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=BOOTSTRAP_MS,
@@ -45,13 +46,18 @@ class Consumer:
 
         It is back as soon as there are `most` of them or 8 MiB (a fetch more), or when what had come was fetched. Where
         a lot had come, it goes on beyond `seconds`: a backlog is taken in by few large micro-batches, not many small.
+        Raises EventUnreadable when all before such an event has been returned.
         """
+        if self._unreadable is not None:
+            raise self._unreadable
         found: list[Event] = []
         deadline, size = time.monotonic() + seconds, 0
-        while len(found) < most and size < _FETCH_BYTES:
+        while len(found) < most and size < _FETCH_BYTES and self._unreadable is None:
             left = deadline - time.monotonic()
             fetched = self._poll(0 if left <= 0 else min(_POLL_MS, int(left * 1000) + 1))
             found += fetched
+            if self._unreadable is not None and not found:
+                raise self._unreadable
             size += sum(len(each.value or b"") for each in fetched)
             if len(fetched) < _BEHIND and (left <= 0 or (found and not fetched)):
                 break
@@ -66,6 +72,9 @@ class Consumer:
                 where=f"topic {self._topic}",
                 remedy="run again: the next run names the range.",
             ) from error
+        except (CorruptRecordError, UnsupportedCodecError) as error:
+            self._unreadable = self._refused(error)
+            return []
         except KafkaError as error:
             raise unavailable(self._bootstrap, error) from error
         events = [
@@ -76,6 +85,15 @@ class Consumer:
             # have offsets and are not returned.
             self.offsets[partition.partition] = self._consumer.position(partition)
         return events
+
+    def _refused(self, error: KafkaError) -> EventUnreadable:
+        at = self._consumer._fetcher._next_partition_records
+        place = "" if at is None else f", partition {at.topic_partition.partition}, offset {at.next_fetch_offset}"
+        return EventUnreadable(
+            f"the event cannot be read: {' '.join(str(error).split())}.",
+            where=f"topic {self._topic}{place}",
+            remedy="take it out of the topic (`kafka-delete-records.sh`, up to the next offset), then --accept-loss.",
+        )
 
     def _leader(self, partition: TopicPartition) -> int:
         leader = self._consumer._client.cluster.leader_for_partition(partition)
