@@ -349,6 +349,26 @@ def test_offsets_that_aged_out_are_told_with_their_range(shop, say, broker):
     assert told == [("accepted as lost: partition 1, 3 to 5",)]
 
 
+def test_what_was_gone_before_the_first_read_is_told_and_no_producers_events_are_missed(shop, say, broker):
+    shop.send(*[say(n) for n in range(1, 6)], partition=1)
+    KafkaAdminClient(bootstrap_servers=broker.bootstrap).delete_records({TopicPartition(shop.topic, 1): 3})
+    sent(shop, "all-sent", {0: 0, 1: 5}, {0: 0, 1: 1})
+    sent(shop, "sent-later", {0: 0, 1: 5}, {0: 0, 1: 4})
+    with pytest.raises(OffsetsLost, match="partition 1, 1 to 2"):
+        shop.take(Bounds("producer", "all-sent"))
+    outcome = shop.take(Bounds("producer", "sent-later"))
+    assert ledger(outcome) == {"rows_in": 2, "inserted": 2}
+    told = shop.ask("SELECT note FROM audit.run_logs WHERE run_id = %s AND layer = 'silver'", outcome.run_id)
+    assert told == [("gone before the first read: partition 1, 0 to 2",)]
+
+
+def test_a_producers_events_that_were_gone_before_the_first_read_are_left_where_that_is_accepted(shop, say, broker):
+    shop.send(say(1), say(2), partition=1)
+    KafkaAdminClient(bootstrap_servers=broker.bootstrap).delete_records({TopicPartition(shop.topic, 1): 1})
+    sent(shop, "all-sent", {1: 2})
+    assert ledger(shop.take(Bounds("producer", "all-sent"), accept_loss=True)) == {"rows_in": 1, "inserted": 1}
+
+
 def test_a_transaction_that_was_aborted_at_the_end_is_nothing_to_wait_for(shop, say):
     shop.send(say(1), partition=0)
     producer = KafkaProducer(bootstrap_servers=shop.bootstrap, acks="all", transactional_id=f"t-{shop.topic}")

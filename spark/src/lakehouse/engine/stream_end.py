@@ -12,7 +12,7 @@ from typing import Literal
 from lakehouse.audit.log import Audit
 from lakehouse.errors import KafkaUnavailable, Overtaken, ProducerFailed, StoreUnavailable, StreamStalled, TopicChanged
 from lakehouse.log import get_logger
-from lakehouse.streaming.ends import latest_of, missing, ranges
+from lakehouse.streaming.ends import latest_of, missing, need_all_sent, ranges
 from lakehouse.streaming.facts import TopicFacts, topic_facts
 
 log = get_logger(__name__)
@@ -49,6 +49,8 @@ class End:
         self._asked, self._left = 0.0, math.inf
         self._sent = self._sent_before = 0
         self._failed = ""
+        # What was gone of a topic before its first read, unless that is accepted.
+        self.unseen: Mapping[int, tuple[int, int]] = {}
         self._away: tuple[float, float, StoreUnavailable | Overtaken] | None = None
         self._deadline = self._moved + 60 * bounds.minutes if bounds.minutes else None
 
@@ -137,6 +139,7 @@ class End:
             sends = [row for row in self._audit.sends_of(self._bounds.producer) if row["topic"] == self._facts.topic]
             for row in sends:
                 self._need_same(row["topic_id"])
+            need_all_sent(self._facts.topic, {row["partition"]: row["first_offset"] for row in sends}, self.unseen)
             self._sent = sum(row["acknowledged"] + row["refused"] for row in sends)
             if sends and all(row["finished_at"] is not None for row in sends):
                 self._ends = {row["partition"]: row["next_offset"] for row in sends}

@@ -152,6 +152,7 @@ class StreamRun:
         start = start_of(facts, taken, accept_loss=self.request.accept_loss)
         self.named = taken.get(facts.topic_id, {})
         lost |= start.lost
+        end.unseen = {} if self.request.accept_loss else start.unseen
         self._tell(start, lost)
         with Consumer(self.settings.brokers(), self.stream.topic, start.offsets) as consumer:
             return self._follow(consumer, Origin(self.stream.topic, facts.topic_id, self.request.run_id), end)
@@ -164,13 +165,21 @@ class StreamRun:
             self.sum.take_up(lost.result)
 
     def _tell(self, start: Start, lost: Mapping[int, tuple[int, int]]) -> None:
-        """Say what is lost, or new, in the log; all that was accepted as lost in the table's audit row, too."""
+        """Say what is lost, or new, in the log; all that is lost, or was gone at the first read, in the table's audit
+        row, too.
+        """
         if start.lost:
             log.warning("offsets are lost", stream=self.name, lost=ranges(start.lost))
-            self.sum.result = replace(self.sum.result, note=f"accepted as lost: {ranges(lost)}")
-            self.audit.table_finished(self.request.run_id, self.attempt, self.sum.result)
+            self._note(f"accepted as lost: {ranges(lost)}")
+        if start.unseen:
+            log.warning("offsets are gone before the first read", stream=self.name, gone=ranges(start.unseen))
+            self._note(f"gone before the first read: {ranges(start.unseen)}")
         if start.fresh:
             log.warning("new partitions", stream=self.name, partitions=list(start.fresh))
+
+    def _note(self, said: str) -> None:
+        self.sum.result = replace(self.sum.result, note=said)
+        self.audit.table_finished(self.request.run_id, self.attempt, self.sum.result)
 
     def _follow(self, consumer: Consumer, origin: Origin, end: End) -> bool:
         """Go step by step; tell whether that was to the end, or to a topic with other partitions."""

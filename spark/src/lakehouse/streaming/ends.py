@@ -11,11 +11,15 @@ from lakehouse.streaming.facts import TopicFacts
 
 @dataclass(frozen=True)
 class Start:
-    """Offsets that are next, by partition; offsets that are gone for good; partitions that were not there before."""
+    """Offsets that are next, by partition; offsets that are gone for good; partitions that were not there before.
+
+    `unseen`: offsets that were gone from a topic before it was read for the first time.
+    """
 
     offsets: dict[int, int]
     lost: dict[int, tuple[int, int]] = field(default_factory=dict)
     fresh: tuple[int, ...] = ()
+    unseen: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 def start_of(facts: TopicFacts, taken: Mapping[str, Mapping[int, int]], *, accept_loss: bool) -> Start:
@@ -43,7 +47,8 @@ def start_of(facts: TopicFacts, taken: Mapping[str, Mapping[int, int]], *, accep
         )
     offsets = {each.partition: max(before.get(each.partition, 0), each.earliest) for each in facts.partitions}
     fresh = tuple(each.partition for each in facts.partitions if before and each.partition not in before)
-    return Start(offsets, lost, fresh)
+    unseen = {} if before else {each.partition: (0, each.earliest) for each in facts.partitions if each.earliest}
+    return Start(offsets, lost, fresh, unseen)
 
 
 def _made_anew(facts: TopicFacts, taken: Mapping[str, Mapping[int, int]]) -> TopicChanged:
@@ -84,6 +89,21 @@ def missing(offsets: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, tu
     return {
         number: (offsets.get(number, 0), end) for number, end in sorted(ends.items()) if offsets.get(number, 0) < end
     }
+
+
+def need_all_sent(topic: str, firsts: Mapping[int, int], unseen: Mapping[int, tuple[int, int]]) -> None:
+    """Raise OffsetsLost where a producer began (`firsts`) with offsets that were gone before they were read."""
+    lost = {
+        number: (max(begin, firsts[number]), end)
+        for number, (begin, end) in unseen.items()
+        if number in firsts and firsts[number] < end
+    }
+    if lost:
+        raise OffsetsLost(
+            f"what the producer sent is gone from the topic before it was read: {ranges(lost)}.",
+            where=f"topic {topic}",
+            remedy="send it again; to go on without it, --accept-loss.",
+        )
 
 
 def ranges(found: Mapping[int, tuple[int, int]]) -> str:
