@@ -295,12 +295,29 @@ def test_a_wrong_header_is_found_before_anything_is_loaded(database, raw, ask):
     assert ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'olist'") == [(0,)]
 
 
-def test_a_file_without_a_last_line_break_is_loaded_with_a_warning(database, raw):
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_that_may_have_been_cut_in_its_last_field_is_refused_as_a_whole(database, raw, ask, packed):
     path = sellers(raw, "a,1,x,SP")
-    path.write_bytes(path.read_bytes().rstrip())
-    (loaded,) = [table for table in setup_source(database, raw) if table.file]
-    assert loaded.rows == 1
-    assert "cut" in loaded.warnings[0]
+    cut = path.read_bytes().removesuffix(b"P\n")
+    if packed:
+        path.unlink()
+        path = path.with_name(path.name + ".gz")
+    path.write_bytes(gzip.compress(cut) if packed else cut)
+    with pytest.raises(SourceError, match=r"no line break at the end of its last line \(2\)") as caught:
+        setup_source(database, raw)
+    assert "add a line break at its end if the file is whole" in str(caught.value)
+    assert ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'olist'") == [(0,)]
+
+
+def test_the_public_file_that_ends_without_a_line_break_is_whole(database, raw, ask):
+    path = raw / TABLES["product_category_name_translation"].file
+    header = b"product_category_name,product_category_name_english\r\nautomotivo,auto\r\n"
+    path.write_bytes(header + b"seguros_e_servicos,security_and_service")
+    with pytest.raises(SourceError, match="no line break"):
+        setup_source(database, raw)
+    path.write_bytes(header + b"seguros_e_servicos,security_and_services")
+    (loaded,) = [table for table in setup_source(database, raw) if table.file == str(path)]
+    assert (loaded.rows, loaded.warnings) == (2, [])
 
 
 def test_progress_ends_at_the_rows_of_each_file(database, raw):

@@ -17,6 +17,7 @@ CHUNK = 1 << 16
 FIELD_LIMIT = 1_000_000  # bytes; a field is refused at most one chunk beyond it
 COLUMN_LIMIT = 1000
 EXPANSION_LIMIT = 200  # bytes out of one byte in; CSV of random ids packs 3:1, a zip bomb 1000:1
+_TAIL = 256
 _EXPANSION_FREE = 64 << 20  # small files may pack as they like
 
 
@@ -32,7 +33,7 @@ class CsvStream:
         self._size = path.stat().st_size
         self._position = self._lines = self._field = self._records = 0
         self._in_quotes = False
-        self._last = b""
+        self._tail = b""
         self.problem: SourceError | None = None
         self.header, self._rest = self._read_header()
 
@@ -44,7 +45,19 @@ class CsvStream:
     @property
     def ends_with_newline(self) -> bool:
         """Whether the last byte read ends a line: where it does not, the file may have been cut."""
-        return self._last == b"\n"
+        return self._tail.endswith(b"\n")
+
+    def need_whole(self, last_line: str) -> None:
+        """Raise `SourceError` for a file that may have been cut inside its last field.
+
+        `last_line`: what a file that is known to be whole ends with, without a line break.
+        """
+        if self.rows and not self.ends_with_newline and self._tail.rpartition(b"\n")[2] != last_line.encode():
+            self._refuse(
+                f"has no line break at the end of its last line ({self._lines + 1}): it may have been cut in its last "
+                "field",
+                "get the file again, or add a line break at its end if the file is whole.",
+            )
 
     def read(self, size: int = CHUNK) -> bytes:
         """Return at most `size` bytes that have passed the checks; empty at the end."""
@@ -66,7 +79,7 @@ class CsvStream:
         self._check_field(chunk)
         self._position += len(chunk)
         self._lines += chunk.count(b"\n")
-        self._last = chunk[-1:] or self._last
+        self._tail = (self._tail + chunk[-_TAIL:])[-_TAIL:]
         return chunk
 
     def _check_bytes(self, chunk: bytes) -> None:

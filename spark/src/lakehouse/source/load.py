@@ -70,6 +70,7 @@ def _load(
             _copy(cursor, stage, table, columns, stream)
             change = merge_stage(cursor, target, stage, table, where=str(path))
             cursor.execute(sql.SQL("DROP TABLE {}").format(stage))
+    stream.need_whole(table.last_line)
     if change.any:
         cursor.execute(sql.SQL("ANALYZE {}").format(target))
     on_rows(stream.rows)
@@ -81,14 +82,8 @@ def _load(
         change.updated,
         change.deleted,
         unchanged=stream.rows - change.inserted - change.updated,
-        warnings=_warnings(stream),
+        warnings=[] if stream.rows else [f"{path} has a header and no rows"],
     )
-
-
-def _warnings(stream: CsvStream) -> list[str]:
-    if not stream.rows:
-        return [f"{stream.path} has a header and no rows"]
-    return [] if stream.ends_with_newline else [f"{stream.path} does not end with a line break: was it cut?"]
 
 
 def _is_empty(cursor: extensions.cursor, target: sql.Identifier) -> bool:

@@ -10,12 +10,16 @@ STAMP = "updated_at"
 
 @dataclass(frozen=True)
 class Table:
-    """One source table: `columns` are name → Postgres type in the file's order; without a `key` rows may repeat."""
+    """One source table: `columns` are name → Postgres type in the file's order; without a `key` rows may repeat.
+
+    `last_line`: of a file that is published without a line break at its end.
+    """
 
     name: str
     file: str
     columns: dict[str, str]
     key: tuple[str, ...] = ()
+    last_line: str = ""
 
     @property
     def exact(self) -> tuple[str, ...]:
@@ -23,8 +27,10 @@ class Table:
         return tuple(name for name, kind in self.columns.items() if kind in (INTEGER, MONEY))
 
 
-def _table(name: str, key: str, columns: dict[str, str], file: str = "olist_{}_dataset.csv") -> Table:
-    return Table(name, file.format(name), columns, tuple(key.split()))
+def _table(
+    name: str, key: str, columns: dict[str, str], file: str = "olist_{}_dataset.csv", last_line: str = ""
+) -> Table:
+    return Table(name, file.format(name), columns, tuple(key.split()), last_line)
 
 
 # Order times are wall-clock times in Brazil without a zone: `timestamp`, never `timestamptz`.
@@ -127,6 +133,7 @@ _TABLES = (
         "product_category_name",
         {"product_category_name": TEXT, "product_category_name_english": TEXT},
         "product_category_name_translation.csv",
+        "seguros_e_servicos,security_and_services",
     ),
 )
 TABLES = {table.name: table for table in _TABLES}
