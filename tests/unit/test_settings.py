@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -98,6 +99,34 @@ def test_a_port_changed_in_one_place_moves_the_urls_with_it(tmp_path):
     assert ":5999/source" in settings.connection_url("source")
 
 
+REFUSED = [
+    ("LAKEHOUSE_AUDIT_URL", "postgresql://u:canary-77@h:99999/d", "port is no number from 1 to 65535; correct it"),
+    ("LAKEHOUSE_AUDIT_URL", "postgresql://u:canary-77@h:0/d", "port is no number from 1 to 65535; correct it"),
+    ("LAKEHOUSE_CONNECTIONS__SOURCE", "postgresql://u:canary-77@h:port/d", "port is no number from 1 to 65535"),
+    ("LAKEHOUSE_CONNECTIONS__SOURCE", "postgresql://u:ChangeMe@h/d", "`make init` writes a random one"),
+    ("LAKEHOUSE_S3_ENDPOINT", "127.0.0.1:59000", "begin it with its scheme"),
+    ("LAKEHOUSE_S3_ENDPOINT", "minio:59000", "begin it with its scheme"),
+    ("LAKEHOUSE_S3_ENDPOINT", "http://minio:99999", "of the form http://host:port"),
+    ("LAKEHOUSE_POSTGRES_PASSWORD", "changeme", "`make init` writes a random one"),
+    ("LAKEHOUSE_MINIO_ROOT_PASSWORD", "changeme\n", "`make init` writes a random one"),
+    ("LAKEHOUSE_S3_SECRET_KEY", "changeme", "`make init` writes a random one"),
+    ("LAKEHOUSE_AIRFLOW_PASSWORD", "changeme", "`make init` writes a random one"),
+    ("LAKEHOUSE_SPARK_DRIVER_MEMORY", "0m", "a whole number above 0 with m or g"),
+    ("LAKEHOUSE_STREAM_DRIVER_MEMORY", "00g", "a whole number above 0 with m or g"),
+    ("LAKEHOUSE_SPARK_EXECUTOR_MEMORY", "512m\n", "a whole number above 0 with m or g"),
+    ("LAKEHOUSE_LAKE", "s3a://{layer}/{pipeline}", "no other braces, such as s3a://{layer}"),
+    ("LAKEHOUSE_LAKE", "s3a://{layer}/{", "no other braces, such as s3a://{layer}"),
+    ("LAKEHOUSE_LAKE", "s3a://{layer!r}", "must hold {layer}"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "told"), REFUSED)
+def test_what_is_allowed_and_what_to_do_next_is_told_with_a_bad_value(monkeypatch, name, value, told):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -111,6 +140,8 @@ def test_a_port_changed_in_one_place_moves_the_urls_with_it(tmp_path):
         ("LAKEHOUSE_AUDIT_URL", "mysql://u:canary-77@h/d"),
         ("LAKEHOUSE_CONNECTIONS__SOURCE", "not a url canary-77"),
         ("LAKEHOUSE_SPARK_DRIVER_MEMORY", "lots"),
+        ("LAKEHOUSE_AUDIT_URL", "postgresql://u:canary-77@[::1/d"),
+        *((name, value) for name, value, _ in REFUSED),
     ],
 )
 def test_a_bad_value_is_refused_by_name_and_not_shown(monkeypatch, name, value):
@@ -123,7 +154,9 @@ def test_a_bad_value_is_refused_by_name_and_not_shown(monkeypatch, name, value):
 
 def test_a_trailing_line_break_is_no_part_of_a_url(monkeypatch):
     monkeypatch.setenv("LAKEHOUSE_AUDIT_URL", "postgresql://u:p@h/d\n")
+    monkeypatch.setenv("LAKEHOUSE_S3_ENDPOINT", "http://127.0.0.1:59000\n")
     assert load_settings().need_audit_url() == "postgresql://u:p@h/d"
+    assert load_settings().s3_endpoint == "http://127.0.0.1:59000"
 
 
 def test_secrets_do_not_show_in_the_text_of_settings(monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _SAME = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword")
 # `options` is missing: it is the platform's own, which sets zone and formats by it.
@@ -14,11 +14,15 @@ def problem(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or not parts.path.strip("/"):
         return "not a URL of the form postgresql://user:password@host:port/database"
+    return "" if is_port(parts) else "its port is no number from 1 to 65535; correct it, or leave it out for 5432"
+
+
+def is_port(parts: SplitResult) -> bool:
+    """Whether an address names no port, or one that can be."""
     try:
-        known = parts.port != 0
+        return parts.port != 0
     except ValueError:
-        known = False
-    return "" if known else "its port is no number from 1 to 65535; correct it, or leave it out for 5432"
+        return False
 
 
 def unknown_parameters(url: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.alerts.url import allowed, webhook_problem
-from lakehouse.database_url import allowed_parameters, problem, unknown_parameters
+from lakehouse.database_url import allowed_parameters, is_port, problem, unknown_parameters
 from lakehouse.errors import SettingsError
 
 LAYERS = ("bronze", "silver", "gold", "quarantine", "ops")
@@ -37,11 +38,17 @@ def _source_url(value: SecretStr) -> SecretStr:
 
 
 def _need_own_password(password: str | None) -> None:
-    if password in PLACEHOLDERS:
+    if (password or "").strip().lower() in ("changeme", ""):
         raise ValueError("its password is empty or a placeholder; `make init` writes a random one")
 
 
-PLACEHOLDERS = ("changeme", "")
+def _memory(value: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[mg]", value, re.ASCII):
+        raise ValueError("not a size; allowed: a whole number above 0 with m or g, such as 1500m or 2g")
+    return value
+
+
+Memory = Annotated[str, AfterValidator(_memory)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 SourceUrl = Annotated[PostgresUrl, AfterValidator(_source_url)]
 
@@ -83,10 +90,8 @@ class Settings(BaseSettings):
     )
 
     spark_master: str = Field(default="local[2]", description="Spark master: local[n], spark://… or k8s://…")
-    spark_driver_memory: str = Field(default="1500m", pattern=r"^\d+[mg]$", description="Heap of the driver.")
-    stream_driver_memory: str = Field(
-        default="512m", pattern=r"^\d+[mg]$", description="Heap of the driver of a stream."
-    )
+    spark_driver_memory: Memory = Field(default="1500m", description="Heap of the driver.")
+    stream_driver_memory: Memory = Field(default="512m", description="Heap of the driver of a stream.")
     spark_driver_host: str = Field(
         default="127.0.0.1",
         description="Name by which executors reach a driver; with any but 127.0.0.1 it listens on every interface.",
@@ -98,9 +103,7 @@ class Settings(BaseSettings):
         description="On a cluster, the first of 32 ports of drivers: 16 for calls, then 16 for blocks; 0: any.",
     )
     spark_cores: int = Field(default=2, ge=1, description="Cores of a cluster that one driver takes at most.")
-    spark_executor_memory: str = Field(
-        default="512m", pattern=r"^\d+[mg]$", description="Heap of an executor of a cluster."
-    )
+    spark_executor_memory: Memory = Field(default="512m", description="Heap of an executor of a cluster.")
     spark_ui: bool = Field(default=False, description="Whether a driver serves the Spark UI on loopback.")
     spark_jit: Literal["short", "long"] = Field(
         default="short", description="short: C1 compiler and serial collector; long: JVM defaults, for big machines."
@@ -158,9 +161,28 @@ class Settings(BaseSettings):
     @field_validator("lake")
     @classmethod
     def _lake_names_its_layer(cls, value: str) -> str:
-        if value and "{layer}" not in value:
-            raise ValueError("must hold {layer}, such as s3a://{layer} or /data/lake/{layer}")
+        rest = value.replace("{layer}", "")
+        if value and (rest == value or "{" in rest or "}" in rest):
+            raise ValueError("must hold {layer}, and no other braces, such as s3a://{layer} or /data/lake/{layer}")
         return value.strip()
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _store_can_be_asked(cls, value: str) -> str:
+        parts = urlsplit(value.strip())
+        if value.strip() and (parts.scheme not in ("http", "https") or not parts.hostname or not is_port(parts)):
+            raise ValueError("not an address of the form http://host:port or https://host; begin it with its scheme")
+        return value.strip()
+
+    @field_validator(
+        "s3_secret_key", "postgres_password", "minio_root_password", "airflow_password", "airflow_secret",
+        "airflow_jwt_secret", "airflow_fernet_key", "spark_secret",
+    )  # fmt: skip
+    @classmethod
+    def _secret_is_no_placeholder(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value().strip():
+            _need_own_password(value.get_secret_value())
+        return value
 
     @field_validator("discord_hosts")
     @classmethod
