@@ -9,9 +9,11 @@ import typer
 from lakehouse.cli.runs import catalog_of
 from lakehouse.cli.screen import console, print_json
 from lakehouse.lake.seeds import read_seed, store_seed
+from lakehouse.log import get_logger
 from lakehouse.settings import load_settings
 from lakehouse.source.holidays import fetch_holidays
 
+log = get_logger(__name__)
 SEED = "holidays"
 holidays_app = typer.Typer(no_args_is_help=True, help="Public holidays of a pipeline's calendar.")
 
@@ -39,13 +41,16 @@ def fetch_command(
     if wanted is None:
         told: dict[str, object] = {"changed": False, "fetched": [], "missing": {}, "note": "pipeline.yaml names none"}
     else:
-        found = fetch_holidays(wanted.url, wanted.years)
+        found = fetch_holidays(wanted.url, wanted.years, wanted.country)
         before = read_seed(settings, catalog.folder, SEED)
         answered = [year for year in wanted.years if year not in found.missing]
         kept = [row for row in before if int(row["date"][:4]) not in answered]
         rows = sorted(kept + found.rows, key=lambda row: (row["date"], row["name"]))
         changed = bool(answered) and store_seed(settings, catalog.folder, SEED, rows)
         told = {"changed": changed, "fetched": answered, "missing": found.missing}
+        if found.missing:
+            told["stale"] = f"the last good copy stays for {', '.join(map(str, found.missing))}"
+            log.warning(str(told["stale"]), pipeline=pipeline, why="; ".join(sorted(set(found.missing.values()))))
     if as_json:
         print_json(told)
     else:

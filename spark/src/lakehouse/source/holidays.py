@@ -22,11 +22,12 @@ class Fetched:
     missing: dict[int, str]
 
 
-def fetch_holidays(url: str, years: Iterable[int]) -> Fetched:
-    """Ask for each year; an answer that is no list of that year's holidays counts as none.
+def fetch_holidays(url: str, years: Iterable[int], country: str) -> Fetched:
+    """Ask for each year; an answer that is no list of that year's holidays of that country counts as none.
 
-    `url` has `{year}` in it. Holidays of single states, and those that are not public, are left out. Nothing is
-    raised: after the first year for which nobody answers no other is asked for.
+    `url` has `{year}` in it; `country` has two letters, as `countryCode` of the answers. Holidays of single states, and
+    those that are not public, are left out. Nothing is raised: after the first year for which nobody answers no
+    other is asked for.
     """
     rows: list[dict[str, str]] = []
     missing: dict[int, str] = {}
@@ -34,7 +35,7 @@ def fetch_holidays(url: str, years: Iterable[int]) -> Fetched:
     for year in years:
         try:
             if not silent:
-                rows += _of_year(url.format(year=year), year)
+                rows += _of_year(url.format(year=year), year, country)
                 continue
         except (requests.ConnectionError, requests.Timeout) as error:
             silent = f"nobody answers ({type(error).__name__})"
@@ -45,11 +46,15 @@ def fetch_holidays(url: str, years: Iterable[int]) -> Fetched:
     return Fetched(rows, missing)
 
 
-def _of_year(url: str, year: int) -> list[dict[str, str]]:
+def _of_year(url: str, year: int, country: str) -> list[dict[str, str]]:
     answer = requests.get(url, timeout=_PATIENCE, allow_redirects=False, headers={"Accept": "application/json"})
     if answer.status_code != requests.codes.ok or len(answer.content) > _MOST_BYTES:
         raise ValueError(f"status {answer.status_code}, {len(answer.content)} bytes")
-    found = [_row(each, year) for each in answer.json() if each["global"] and "Public" in each["types"]]
+    holidays = answer.json()
+    others = {str(each["countryCode"])[:20] for each in holidays} - {country}
+    if others:
+        raise ValueError(f"holidays of {', '.join(sorted(others))}, not of {country}")
+    found = [_row(each, year) for each in holidays if each["global"] and "Public" in each["types"]]
     if not found:
         raise ValueError("no holiday at all")
     return sorted(found, key=lambda row: (row["date"], row["name"]))

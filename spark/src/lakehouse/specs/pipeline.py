@@ -32,9 +32,17 @@ class Holidays(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str = Field(pattern=r"^https?://.*\{year\}", description="Address of a year's holidays, with {year} in it.")
+    url: str = Field(
+        pattern=r"^https?://.*\{year\}/[A-Z]{2}$",
+        description="Address of a year's holidays; it ends with {year} and the country's two letters, such as BR.",
+    )
     first_year: int = Field(ge=1900, le=2199)
     last_year: int = Field(ge=1900, le=2199)
+
+    @property
+    def country(self) -> str:
+        """Return the country's two letters."""
+        return self.url[-2:]
 
     @property
     def years(self) -> range:
