@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +13,11 @@ import pytest
 from deltalake import write_deltalake
 from deltalake.exceptions import DeltaError
 
-from lakehouse.errors import GateFailed, LeaseLost, StateError, StoreUnavailable
+from lakehouse.errors import GateFailed, LeaseLost, ParameterError, StateError, StoreUnavailable
 from lakehouse.lake.tables import reading
-from lakehouse.publication import covered_tables, make_public, published_tables
+from lakehouse.publication import covered_tables, go_back, make_public, published_tables
 from lakehouse.publication import pass_gate as pass_gate_of
-from lakehouse.publish.store import roll_back
+from lakehouse.publish.store import current, roll_back
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Layer, load_catalog
 
@@ -175,6 +176,29 @@ def test_a_run_of_some_tables_publishes_those_and_leaves_the_others_as_they_are_
     write(settings, ["more"], "words")
     assert publish_run(settings, two, audit, "silver.words") == {NAME: 0, "shop.silver.words": 2}
     assert publish_run(settings, two, audit) == {NAME: 1, "shop.silver.words": 2}
+
+
+def test_a_publication_whose_versions_are_not_there_any_more_is_not_gone_back_to(settings, two, audit):
+    for names in (["toys"], ["games"]):
+        write(settings, names)
+        write(settings, names, "words")
+        publish_run(settings, two, audit)
+    assert go_back(settings, "shop", 1, "by hand").tables == {NAME: 0, "shop.silver.words": 0}
+    folder = Path(settings.table_uri("silver", "shop", "words"))
+    told = "publication 2 names version 1 of shop.silver.words, which"
+    (folder / "_delta_log" / "00000000000000000001.json").unlink()
+    with pytest.raises(StateError, match=rf"{told} cannot be read: .*`lakehouse publications shop` lists them"):
+        go_back(settings, "shop", 2, "by hand")
+    shutil.rmtree(folder)
+    with pytest.raises(StateError, match=f"{told} is not there"):
+        go_back(settings, "shop", 2, "by hand")
+    for names in (["toys"], ["games"]):
+        write(settings, names, "words")
+    with pytest.raises(StateError, match=f"{told} is of a table that was made anew at"):
+        go_back(settings, "shop", 2, "by hand")
+    assert current(settings, "shop").number == 3
+    with pytest.raises(ParameterError, match="publication 9 of shop is not kept"):
+        go_back(settings, "shop", 9, "by hand")
 
 
 def test_what_a_run_does_not_cover_does_not_hold_it_up_and_is_not_published_for_the_first_time(settings, two, audit):

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from lakehouse.audit.log import Audit
 from lakehouse.audit.result import CheckResult
+from lakehouse.errors import StateError
 from lakehouse.gate import judge_tables, need_passed
 from lakehouse.lake import Lake
 from lakehouse.log import get_logger
 from lakehouse.publish.manifest import Manifest
-from lakehouse.publish.store import current, publish
+from lakehouse.publish.store import current, find, publish, roll_back
 from lakehouse.settings import Settings
 from lakehouse.specs import Catalog, Layer, Table
 
@@ -66,6 +67,35 @@ def _tell(audit: Audit, run_id: str, checks: Sequence[CheckResult]) -> None:
         if not each.passed:
             log.warning("check failed", table=each.table, check=each.check, value=each.value, severity=each.severity)
     need_passed(checks)
+
+
+def go_back(settings: Settings, pipeline: str, to: int, run_id: str) -> Manifest:
+    """Publish an older publication again; raises StateError naming the first table that cannot be read as it was."""
+    manifest, lake = find(settings, pipeline, to), Lake(settings, pipeline)
+    for name, version in sorted(manifest.tables.items()):
+        _need_version(lake, manifest, name, version)
+    return roll_back(settings, pipeline, to, run_id)
+
+
+def _need_version(lake: Lake, manifest: Manifest, name: str, version: int) -> None:
+    _, layer, table = name.split(".")
+    uri = lake.uri(layer, table)
+    try:
+        made = lake.made_at(uri, version)
+    except StateError as error:
+        raise _not_as_published(manifest, name, version, f"cannot be read: {error.what}", uri) from error
+    if made is None or made > manifest.published_at:
+        why = "is not there" if made is None else f"is of a table that was made anew at {made:%Y-%m-%d %H:%M:%S}"
+        raise _not_as_published(manifest, name, version, f"{why}.", uri)
+
+
+def _not_as_published(manifest: Manifest, name: str, version: int, why: str, uri: str) -> StateError:
+    return StateError(
+        f"publication {manifest.number} names version {version} of {name}, which {why}",
+        where=uri,
+        remedy="nothing was published; restore the table, or go back to another publication: "
+        f"`lakehouse publications {manifest.pipeline}` lists them.",
+    )
 
 
 def make_public(

@@ -13,7 +13,7 @@ from lakehouse.audit.migrate import migrate
 from lakehouse.cli.runs import new_run_id
 from lakehouse.cli.screen import console, print_json, rows_grid
 from lakehouse.log import secrets_of
-from lakehouse.publish.store import current, kept, roll_back
+from lakehouse.publish.store import current, kept
 from lakehouse.settings import load_settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -96,11 +96,11 @@ def rollback_command(
     as_json: Json = False,
 ) -> None:
     """Make an older publication what readers see; no table is touched."""
-    from lakehouse.publication import copy_manifests  # with the gate's checks: heavy
+    from lakehouse.publication import copy_manifests, go_back  # with the gate's checks: heavy
 
     settings = load_settings()
     before = current(settings, pipeline)
-    manifest = roll_back(settings, pipeline, to, new_run_id(pipeline))
+    manifest = go_back(settings, pipeline, to, new_run_id(pipeline))
     with _audit() as audit:
         copy_manifests(audit, before, manifest)
     if as_json:

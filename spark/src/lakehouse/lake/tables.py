@@ -95,6 +95,18 @@ class Lake:
         made, committed = _moment(table.metadata().created_time), _moment(newest.get("timestamp"))
         return TableState(table.version(), table.transaction_version(application), restored, made, committed)
 
+    def made_at(self, uri: str, version: int) -> datetime | None:
+        """Return when the table was made that has this version now, None where there is no table.
+
+        Raises StateError when it has no such version, or none that can be read.
+        """
+        table = self.open(uri)
+        if table is None:
+            return None
+        with reading(uri):
+            table.load_as_version(version)
+            return _moment(table.metadata().created_time)
+
     def appended(self, uri: str, application: str, number: int) -> tuple[int, int]:
         """Return version and rows of the append that a table's newest commit was.
 

@@ -46,20 +46,25 @@ def publish(settings: Settings, pipeline: str, run_id: str, tables: Mapping[str,
     return _append(store(settings, "ops"), pipeline, run_id, dict(tables), None)
 
 
+def find(settings: Settings, pipeline: str, number: int) -> Manifest:
+    """Return a kept manifest by its number; ParameterError, naming those that there are, when it is not kept."""
+    ops = store(settings, "ops")
+    numbers = _numbers(ops, pipeline)
+    if number not in numbers:
+        raise ParameterError(
+            f"publication {number} of {pipeline} is not kept.",
+            allowed=", ".join(map(str, numbers[:_NAMED])) or "none, nothing has been published",
+            remedy=f"`lakehouse publications {pipeline}` lists them.",
+        )
+    return _read(ops, pipeline, number)
+
+
 def roll_back(settings: Settings, pipeline: str, to: int, run_id: str) -> Manifest:
     """Publish the versions of manifest number `to` again, under a new number; ParameterError when it is not kept.
 
     When the current manifest names the same versions it is returned and none is made.
     """
-    ops = store(settings, "ops")
-    numbers = _numbers(ops, pipeline)
-    if to not in numbers:
-        raise ParameterError(
-            f"publication {to} of {pipeline} is not kept.",
-            allowed=", ".join(map(str, numbers[:_NAMED])) or "none, nothing has been published",
-            remedy=f"`lakehouse publications {pipeline}` lists them.",
-        )
-    return _append(ops, pipeline, run_id, _read(ops, pipeline, to).tables, to)
+    return _append(store(settings, "ops"), pipeline, run_id, find(settings, pipeline, to).tables, to)
 
 
 def _append(ops: Store, pipeline: str, run_id: str, tables: dict[str, int], rolled_back_to: int | None) -> Manifest:
