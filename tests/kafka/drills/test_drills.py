@@ -46,6 +46,8 @@ def need_every_event_once(drill, lines=None) -> None:
     assert sorted(map(payloads.get, drill.tables.rejected()), key=repr) == sorted(set(payloads.values()), key=repr)
     ledger = drill.ask(f"SELECT sum(received), sum({LEDGER}), sum(quarantined) FROM audit.stream_batches")
     assert ledger == [(len(lines), len(lines), len(rejected))]
+    runs = "run_id IN (SELECT run_id FROM audit.stream_batches) AND table_name = 'olist.silver.order_reviews'"
+    assert drill.ask(f"SELECT sum(input_rows), sum(quarantined) FROM audit.run_logs WHERE {runs}") == [ledger[0][::2]]
     drill.ends(drill.start("stream", "reconcile", "sent"))
 
 

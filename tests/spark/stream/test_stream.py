@@ -123,6 +123,15 @@ def test_what_cannot_be_taken_in_goes_to_the_quarantine_and_the_stream_goes_on(s
     assert dict(failed)["message_is_json"] == 7
 
 
+def test_every_rule_counts_each_event_once(shop, say):
+    shop.send(say(1), say(2, "five"), say(3, [5]), (b"o4", b"{", []), say(5))
+    outcome = shop.take()
+    found = shop.ask(
+        "SELECT rule, passed, failed FROM audit.quality_results WHERE run_id = %s AND failed > 0", outcome.run_id
+    )
+    assert {("message_is_json", 4, 1), ("review_score_type", 3, 2)} <= set(found)
+
+
 def test_unknown_fields_are_kept_and_told(shop, say):
     shop.send(say(1, channel="app", nested={"a": [1, 2.50]}), say(2))
     outcome = shop.take()

@@ -23,10 +23,11 @@ def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -
     if note is None or audit.is_recorded(table, note.version, note.run_id):
         return None
     written = note.inserted + note.updated + note.deleted
-    known = note.result.ledger.rows_in >= written > 0
+    ledger = note.result.ledger
+    known = ledger.rows_in >= max(written, 1) and ledger.rows_in == ledger.accounted
     made_up = Ledger(rows_in=written, inserted=note.inserted, updated=note.updated, deleted=note.deleted)
     result = replace(
-        note.result.with_ledger(note.result.ledger if known else made_up),
+        note.result.with_ledger(ledger if known else made_up),
         version_written=note.version,
         note="" if known else "from the commit alone: rows that were not written are not counted",
     )
@@ -37,11 +38,13 @@ def record_lost(audit: Audit, lake: Lake, uri: str, table: str, found_by: str) -
 
 def _micro_batch(note: Note, told: dict[str, Any]) -> StreamBatch:
     """Return a stream's micro-batch from its commit; how long its events waited is not known any more."""
+    began = datetime.fromisoformat(told["started_at"])
     return StreamBatch(
         batch=told["batch"],
         table=note.result.table,
-        started_at=datetime.fromisoformat(told["started_at"]),
-        ended_at=note.committed_at,
+        started_at=began,
+        # A clock may go back.
+        ended_at=max(began, note.committed_at),
         offsets=[OffsetRange(*each) for each in told["offsets"]],
         ledger=Ledger(**told["ledger"]),
         version_events=told["version_events"],

@@ -50,12 +50,14 @@ class Batch:
         """Return the counts of the judged rows with those of all else that came."""
         if self.dead is None:
             return counts
-        read = counts.rows - counts.tombstones
+        read, dead = counts.rows - counts.tombstones, self.dead.num_rows
+        # By a rule that both have, the rows that were read are counted already.
+        judged = {(each.rule, each.column) for each in counts.rules}
         failed = [
-            RuleResult(rule, column, "error", read + self.dead.num_rows - count, count)
+            RuleResult(rule, column, "error", dead - count + (0 if (rule, column) in judged else read), count)
             for (rule, column), count in sorted(self.failed.items())
         ]
-        dead, rules = self.dead.num_rows, [*counts.rules, *failed]
+        rules = [*counts.rules, *failed]
         return replace(counts, rows=counts.rows + dead + self.ignored, rejected=counts.rejected + dead, rules=rules)
 
 

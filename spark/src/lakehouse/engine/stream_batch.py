@@ -43,7 +43,8 @@ class Sum:
 
     def end(self, found: Pending, result: TableResult) -> StreamBatch:
         """Take a finished micro-batch into the sum, and return its row."""
-        ended = datetime.now(UTC)
+        # A clock may go back.
+        ended = max(self.started_at, datetime.now(UTC))
         p50, p95, most = found.latencies(ended)
         batch = StreamBatch(
             self.batches, result.table, self.started_at, ended,
