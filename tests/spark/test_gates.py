@@ -327,6 +327,38 @@ def test_everything_judged_again_leaves_nothing_that_the_contract_rejects(house,
     assert (before.ledger.unchanged, before.note) == (2, "")
 
 
+def test_everything_judged_again_leaves_no_older_version_that_the_contract_rejects(house, build):
+    lenient = thing(build, history=True, quarantine_limit="100%")
+    lenient["quality"] = []
+    lake = house({"silver.thing": lenient})
+    lake.bring("thing", SCHEMA, [("a", -1, T[0], "upsert"), ("b", 2, T[0], "upsert")])
+    lake.bring("thing", SCHEMA, [("a", 1, T[1], "upsert"), ("b", None, T[2], "delete")])
+    lake.ok("silver")
+    before = lake.rows("silver", "thing_history", "id, amount, _deleted")
+    assert lake.ok("silver", full_refresh=True)["silver.thing"].note == ""
+    assert lake.rows("silver", "thing_history", "id, amount, _deleted") == before
+    lake.write("silver.thing", thing(build, history=True, quarantine_limit="100%"), "1.1.0")
+    assert "rejects now" in lake.ok("silver", full_refresh=True)["silver.thing"].note
+    assert silver(lake) == [("a", 1)]
+    assert lake.rows("silver", "thing_history", "id, amount, _deleted") == [row for row in before if row[1] != -1]
+
+
+def test_what_is_accepted_when_everything_is_judged_again_is_held_no_more(house, build):
+    lake = house({"silver.thing": thing(build, quarantine_limit="100%")})
+    rows = [("a", -1, T[0], "upsert"), ("b", -9, T[0], "upsert"), ("c", -2, T[0], "upsert"), ("c", 2, T[1], "upsert")]
+    lake.bring("thing", SCHEMA, rows)
+    lake.ok("silver")
+    lenient = thing(build, quarantine_limit="100%")
+    lenient["quality"] = [build.rule("not_negative", "amount >= -2")]
+    lake.write("silver.thing", lenient, "1.1.0")
+    for _ in range(2):
+        lake.ok("silver", full_refresh=True)
+        assert silver(lake) == [("a", -1), ("c", 2)]
+        assert held(lake) == [("a", "released"), ("b", "quarantined"), ("c", "released")]
+    lake.ok("silver", replay=True)
+    assert held(lake) == [("a", "released"), ("b", "quarantined"), ("c", "released")]
+
+
 @pytest.mark.parametrize("small", [2_000_000, 0])
 def test_a_derived_value_that_does_not_fit_is_rejected_with_it(house, build, small):
     said = thing(build, quarantine_limit="100%")

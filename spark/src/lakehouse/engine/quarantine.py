@@ -15,7 +15,7 @@ from lakehouse.engine import delta
 from lakehouse.engine.bronze_rows import UPSERT
 from lakehouse.engine.context import Context
 from lakehouse.engine.delta import ACTION
-from lakehouse.engine.judge import Judgement, reasons
+from lakehouse.engine.judge import OK, Judgement, reasons
 from lakehouse.engine.shape import FINGERPRINT, RAW
 from lakehouse.engine.text_rows import as_source_has_them
 from lakehouse.streaming.events import STREAMED
@@ -111,11 +111,30 @@ def _unpacked(held: DataFrame, fields: StructType) -> DataFrame:
     )
 
 
-def release(spark: SparkSession, uri: str, judged: DataFrame, context: Context, commit: Commit) -> None:
-    """Mark held rows that passed this time as released; called after the commit that took them in."""
-    passed = judged.where(F.col(FINGERPRINT).isNotNull() & F.col("_ok"))
-    passed = passed.select(F.col(FINGERPRINT).alias("fingerprint")).distinct()
-    rows = delta.read(spark, uri).join(F.broadcast(passed), "fingerprint", "left_semi")
+def passed_again(judged: DataFrame) -> DataFrame:
+    """Return the fingerprints of rows that came from the quarantine and passed this time."""
+    passed = judged.where(F.col(FINGERPRINT).isNotNull() & F.col(OK))
+    return passed.select(F.col(FINGERPRINT).alias("fingerprint"))
+
+
+def passed_among(judged: DataFrame, held: DataFrame, key: Sequence[str], fingerprint: Column) -> DataFrame:
+    """Return the fingerprints of rows of all of Bronze that passed and whose key is held; they bring none of their own.
+
+    `held`: rows of the quarantine. `fingerprint`: what a judged row would have there.
+    """
+    keys = held.where(F.col("status") == HELD).select(F.col("key").alias("_held")).distinct()
+    passed = judged.where(F.col(OK) & (F.col("_op") == UPSERT))
+    return passed.join(F.broadcast(keys), key_of(key) == F.col("_held"), "left_semi").select(
+        fingerprint.alias("fingerprint")
+    )
+
+
+def release(spark: SparkSession, uri: str, passed: DataFrame, context: Context, commit: Commit) -> None:
+    """Mark held rows with these fingerprints as released; called after the commit that took them in."""
+    held = delta.read(spark, uri).where(F.col("status") == HELD)
+    rows = held.join(F.broadcast(passed.distinct()), "fingerprint", "left_semi")
     now = {"status": F.lit(RELEASED), "last_seen": F.lit(context.started), "run_id": F.lit(context.run_id)}
-    released = rows.withColumns({**now, ACTION: F.lit("update")})
-    delta.merge_actions(spark, uri, delta.settle(released, context.settings.small_batch_rows), ["fingerprint"], commit)
+    released = delta.settle(rows.withColumns({**now, ACTION: F.lit("update")}), context.settings.small_batch_rows)
+    if not released.frame.isEmpty():
+        delta.merge_actions(spark, uri, released, ["fingerprint"], commit)
+    released.release()

@@ -50,13 +50,13 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
         with context.phase("quarantine"):
             _quarantine(table, context, progress, judged, rules, result)
     need_within_limit(table, block, counts)
-    if progress.whole and not first and _holds_more(table, context, progress, judged):
+    if progress.whole and not first and _holds_more(table, block, context, judged):
         progress = replace(progress, anew=True, why="it held rows that the contract rejects now, or reads otherwise")
         result = replace(result, note=progress.result(table, counts.rules).note)
     ledger = _write(table, block, context, progress, judged, counts, result)
     ledger.check(table.full_name)
-    if context.options.replay or progress.held:
-        _release(table, context, judged, result)
+    if context.options.replay or progress.held or progress.whole:
+        _release(table, context, progress, judged, rules, result)
     if counts.tombstones:
         _close(table, context, judged, result)
     if settled is not None:
@@ -69,10 +69,16 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
     )
 
 
-def _holds_more(table: Table, context: Context, progress: Progress, judged: DataFrame) -> bool:
-    """Whether the table has a row that no valid row of Bronze gives any more: a MERGE would leave it there."""
-    good = with_hash(judged.where(OK), table.column_names).select(*table.key, HASH)
-    return not delta.read(context.spark, progress.uri).join(good, [*table.key, HASH], "left_anti").isEmpty()
+def _holds_more(table: Table, block: Silver, context: Context, judged: DataFrame) -> bool:
+    """Whether table or history has a row that no valid row of Bronze gives any more: a MERGE would leave it there."""
+    good = with_hash(judged.where(OK), table.column_names).withColumn("_deleted", F.col("_op") == DELETE)
+    identities = {context.lake.of(table): [*table.key, HASH]}
+    if block.history:
+        identities[context.lake.history(table)] = [*table.key, HASH, "_deleted"]
+    return any(
+        not delta.read(context.spark, uri).join(good.select(*identity), identity, "left_anti").isEmpty()
+        for uri, identity in identities.items()
+    )
 
 
 def _batch(table: Table, block: Silver, context: Context, progress: Progress) -> DataFrame:
@@ -108,8 +114,7 @@ def _quarantine(
     result: TableResult,
 ) -> None:
     uri = context.lake.quarantine(table)
-    occasion = quarantine.Occasion(table.version, context.run_id, context.started)
-    rows = quarantine.rejected_rows(judged, rules, table.key, occasion)
+    rows = quarantine.rejected_rows(judged, rules, table.key, _occasion(table, context))
     # Rows are told apart by their fingerprint. By its number a second judgement, by a corrected contract, would be
     # taken for a repeat of the first.
     commit = context.commit(f"quarantine:{table.name}:{context.run_id}", micros(context.started), result)
@@ -204,9 +209,24 @@ def _close(table: Table, context: Context, judged: DataFrame, result: TableResul
         close_held(context, uri, judged, table.key, commit)
 
 
-def _release(table: Table, context: Context, judged: DataFrame, result: TableResult) -> None:
+def _release(
+    table: Table,
+    context: Context,
+    progress: Progress,
+    judged: DataFrame,
+    rules: Sequence[Judgement],
+    result: TableResult,
+) -> None:
     uri = context.lake.quarantine(table)
     if context.lake.open(uri) is None:
         return
+    passed = quarantine.passed_again(judged)
+    if progress.whole:
+        fingerprint = quarantine.rejection(judged.columns, rules, table.key, _occasion(table, context))["fingerprint"]
+        passed = quarantine.passed_among(judged, delta.read(context.spark, uri), table.key, fingerprint)
     commit = context.commit(f"release:{table.name}:{context.run_id}", 0, result)
-    quarantine.release(context.spark, uri, judged, context, commit)
+    quarantine.release(context.spark, uri, passed, context, commit)
+
+
+def _occasion(table: Table, context: Context) -> quarantine.Occasion:
+    return quarantine.Occasion(table.version, context.run_id, context.started)
