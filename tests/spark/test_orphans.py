@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from lakehouse.errors import StateError
+
 DAY = datetime(2018, 3, 1, tzinfo=UTC)
 ORDERS, ITEMS = (
     "id string, state string, at timestamp",
@@ -58,6 +60,18 @@ def items(shop, table="items"):
 
 def held(shop):
     return shop.rows("quarantine", "items", "key, status")
+
+
+def test_a_parent_that_was_never_loaded_is_named_with_the_remedy(house, build):
+    shop = house(contracts(build))
+    shop.bring("products", "id int, at timestamp", [(1, at(1), "upsert")])
+    shop.bring("items", ITEMS, [("i1", "o1", 1, 1, at(1), "upsert")])
+    shop.ok("silver", tables=["products"])
+    with pytest.raises(StateError, match=r"it reads orders, never loaded so far\..*--tables orders,items"):
+        shop.ok("silver", tables=["items"])
+    shop.bring("orders", ORDERS, [("o1", "sent", at(1), "upsert")])
+    shop.ok("silver", tables=["orders", "items"])
+    assert items(shop) == [("i1", 1)]
 
 
 def test_they_come_with_their_parents_and_with_nothing_else(shop):

@@ -7,10 +7,23 @@ from collections.abc import Mapping
 import duckdb
 
 from lakehouse.engine.context import Context
+from lakehouse.errors import StateError
 from lakehouse.lake.notes import last_note
 from lakehouse.lake.tables import reading
 from lakehouse.specs import Layer, Silver, Table
 from lakehouse.specs.model import Reference
+
+
+def need_parents(table: Table, context: Context) -> None:
+    """Raise StateError naming every Silver table that this one reads and that has never been loaded."""
+    missing = [name for name in table.inputs if context.lake.open(context.lake.uri(Layer.SILVER, name)) is None]
+    if missing:
+        raise StateError(
+            f"it reads {', '.join(missing)}, never loaded so far.",
+            where=table.full_name,
+            allowed="a run of the tables that it reads before, or together with it",
+            remedy=f"`lakehouse run {table.pipeline} --tables {','.join([*missing, table.name])}`, or run all tables.",
+        )
 
 
 def referenced_versions(table: Table, block: Silver, context: Context) -> dict[str, int]:

@@ -12,6 +12,7 @@ from lakehouse.engine.context import Context
 from lakehouse.engine.failures import translated
 from lakehouse.engine.progress import Progress, find_progress
 from lakehouse.engine.quarantine_small import with_held
+from lakehouse.engine.references import need_parents
 from lakehouse.engine.silver_large import run_large
 from lakehouse.engine.silver_small import Batch, run_small
 from lakehouse.errors import StateError
@@ -27,6 +28,7 @@ def run_silver(table: Table, block: Silver, context: Context) -> TableResult:
         progress = find_progress(table, block, context)
     if progress is None or not (context.options.judges_again or progress.held or _is_behind(table, context, progress)):
         return context.skipped(table, Layer.SILVER, "Bronze has nothing new")
+    need_parents(table, context)
     with translated(table.full_name):
         batch = _small_batch(table, block, context, progress)
         if batch is not None:

@@ -22,6 +22,7 @@ def lint_silver(table: Table, block: Silver) -> Iterator[Problem]:
             except SqlProblem as problem:
                 yield found(table, column.name, f"{column.name}: transformLogic {column.expression!r} {problem}.")
     yield from _latest_by(table, block)
+    yield from _reads_itself(table, block)
     if block.deletes == "key-scan" and block.latest_by[0] != block.watermark:
         told = (
             f"deletes: key-scan gives a tombstone no other time than {block.watermark}; latest_by must begin with it."
@@ -39,6 +40,17 @@ def lint_silver(table: Table, block: Silver) -> Iterator[Problem]:
                 )
     if (block.deletes == "soft") != (block.deleted_flag is not None):
         yield found(table, ":block.deletes", "deletes: soft and deleted_flag belong together.")
+
+
+def _reads_itself(table: Table, block: Silver) -> Iterator[Problem]:
+    """Rows are judged before they are in the table: it could never be loaded for the first time."""
+    told = "a table's rows cannot be checked against the table itself; name another table, or leave it out."
+    for key in table.foreign_keys:
+        if key.table == table.name:
+            yield found(table, key.column, f'relationships of {key.column} is "{key.table}.{key.key}": {told}')
+    for index, reference in enumerate(block.references):
+        if reference.table == table.name:
+            yield found(table, f":block.references.{index}", f"references.{reference.table}: {told}")
 
 
 def _latest_by(table: Table, block: Silver) -> Iterator[Problem]:
