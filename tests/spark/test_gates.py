@@ -114,6 +114,25 @@ def test_a_corrected_contract_brings_quarantined_rows_back_by_a_replay(house, bu
     assert (lake.versions()["silver/shop/thing"], silver(lake)) == (before, [("a", -2), ("b", 5)])
 
 
+@pytest.mark.parametrize("small", [2_000_000, 0])
+def test_rows_that_another_version_of_the_contract_has_judged_are_said_to_stay(house, build, capsys, small):
+    lake = house({"silver.thing": thing(build)}, small_batch_rows=small)
+    lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])
+    assert lake.ok("silver")["silver.thing"].note == ""
+    lake.write("silver.thing", thing(build, build.rule("not_one", "amount <> 1"), quarantine_limit="100%"), "1.1.0")
+    left = "the contract was 1.0.0: rows judged before stay as they are: --full-refresh judges them again"
+    capsys.readouterr()
+    result = lake.ok("silver")["silver.thing"]
+    assert (result.status, result.note) == ("SKIPPED", f"Bronze has nothing new; {left}")
+    assert left in "".join(capsys.readouterr())
+    lake.bring("thing", SCHEMA, [("b", 2, T[1], "upsert")])
+    assert lake.ok("silver")["silver.thing"].note == left
+    assert silver(lake) == [("a", 1), ("b", 2)]
+    assert lake.ok("silver")["silver.thing"].note == "Bronze has nothing new"
+    assert left not in lake.ok("silver", full_refresh=True)["silver.thing"].note
+    assert silver(lake) == [("b", 2)]
+
+
 def test_a_broken_rule_of_a_gold_table_stops_its_commit(house, build):
     gold = total(build, "SELECT id, amount FROM thing", build.rule("at_most_ten", "amount <= 10"))
     lake = house({"silver.thing": thing(build), "gold.total": gold})

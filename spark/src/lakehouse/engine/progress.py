@@ -12,6 +12,7 @@ from lakehouse.engine.orphans import no_orphans_any_more
 from lakehouse.engine.references import are_outdated, referenced_versions
 from lakehouse.errors import StateError
 from lakehouse.lake import TableState
+from lakehouse.lake.notes import last_note
 from lakehouse.specs import Layer, Silver, Table
 
 
@@ -23,6 +24,7 @@ class Progress:
     `anew`: all of the table is written; it is not there yet, or `why` not all of it may stay.
     `references`: the versions of the tables that columns are taken over from, by full name.
     `held`: fingerprints of held rows that are judged again because their parents have come.
+    `judged_by`: the contract version that the newest commit was judged by, where it is another than now.
     """
 
     uri: str
@@ -35,6 +37,7 @@ class Progress:
     why: str = ""
     references: Mapping[str, int] = field(default_factory=dict)
     held: Sequence[str] = ()
+    judged_by: str = ""
 
     @property
     def consumed(self) -> int:
@@ -72,10 +75,20 @@ class Progress:
             note=self._note(),
         )  # fmt: skip
 
+    @property
+    def left(self) -> str:
+        """Return the remark that rows stay as another version of the contract had them, where they do."""
+        if self.whole or not self.judged_by:
+            return ""
+        return (
+            f"the contract was {self.judged_by}: rows judged before stay as they are: --full-refresh judges them again"
+        )
+
     def _note(self) -> str:
         if self.why:
             return f"{self.why}: made anew from Bronze"
-        return f"{len(self.held)} held rows judged again: their parents have come" if self.held else ""
+        told = f"{len(self.held)} held rows judged again: their parents have come" if self.held else ""
+        return "; ".join(filter(None, [told, self.left]))
 
 
 def batch_application(table: Table) -> str:
@@ -150,8 +163,15 @@ def find_progress(table: Table, block: Silver, context: Context) -> Progress | N
     # Judging again what has been consumed is a commit of its own; the table's own number would be taken as a repeat.
     application = f"{progress.application}:{context.run_id}" if progress.again else progress.application
     return replace(
-        progress, application=application, whole=whole, anew=anew, why=why, references=references, held=held
+        progress, application=application, whole=whole, anew=anew, why=why, references=references, held=held,
+        judged_by=_judged_by(table, context),
     )  # fmt: skip
+
+
+def _judged_by(table: Table, context: Context) -> str:
+    """Return the contract version of the newest commit where it is not the table's; of maintenance's none is known."""
+    note = last_note(context.lake, context.lake.of(table))
+    return "" if note is None or note.result.contract_version == table.version else note.result.contract_version
 
 
 def _remedy(table: Table, block: Silver, context: Context) -> str:

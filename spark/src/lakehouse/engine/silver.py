@@ -26,8 +26,11 @@ def run_silver(table: Table, block: Silver, context: Context) -> TableResult:
     """Bring one Silver table up to date from its Bronze table; SKIPPED when there is nothing new to judge."""
     with context.phase("plan"):
         progress = find_progress(table, block, context)
+    left = progress.left if progress is not None else ""
+    if left:
+        log.warning(left, table=table.full_name, contract=table.version)
     if progress is None or not (context.options.judges_again or progress.held or _is_behind(table, context, progress)):
-        return context.skipped(table, Layer.SILVER, "Bronze has nothing new")
+        return context.skipped(table, Layer.SILVER, "; ".join(filter(None, ["Bronze has nothing new", left])))
     need_parents(table, context)
     with translated(table.full_name):
         batch = _small_batch(table, block, context, progress)
