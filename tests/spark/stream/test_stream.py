@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+import weakref
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -663,8 +664,24 @@ def table_uri(shop) -> str:
     return shop.house.lake.uri("bronze", "reviews_events")
 
 
+def test_memory_is_given_back_after_each_micro_batch_when_nothing_holds_its_events_any_more(shop, say, monkeypatch):
+    held, left, pending = [], [], stream_run.pending
+
+    def watched(*words):
+        found = pending(*words)
+        held.extend([] if found is None else [weakref.ref(found)])
+        return found
+
+    monkeypatch.setattr(stream_run, "pending", watched)
+    monkeypatch.setattr(stream_run, "give_back_columns", lambda: left.append([each() for each in held]))
+    shop.send(say(1), say(2), say(3))
+    shop.take()
+    assert held
+    assert left
+    assert {each for seen in left for each in seen} == {None}
+
+
 def test_many_small_files_become_few_and_nothing_else_changes(shop, say, monkeypatch):
-    monkeypatch.setattr(stream_run, "EVERY", 1)
     monkeypatch.setattr(stream_compact, "MANY", 3)
     for number in range(1, 5):
         shop.send(say(number), say(number + 20, 9))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,7 @@ def commit_change(snapshot: Snapshot, change: Change, commit: Commit) -> int:
     defined = definition(schema) if snapshot.version < 0 else []
     version = snapshot.version + 1
     create_entry(place, version, [info, *defined, *marks, *actions])
+    snapshot.forget(_gone(actions))
     if version % CHECKPOINT_EVERY == 0:
         checkpoint(snapshot)
     return version
@@ -144,6 +145,13 @@ def removed(add: Action, now: int, *, changes: bool) -> Action:
     if "deletionVector" in add:
         removal["deletionVector"] = add["deletionVector"]
     return {"remove": removal}
+
+
+def _gone(actions: Sequence[Action]) -> list[Action]:
+    """Return the files that leave the table with all of their rows."""
+    kept = {action["add"]["path"] for action in actions if "add" in action}
+    removals = [action["remove"] for action in actions if "remove" in action]
+    return [removal for removal in removals if removal["path"] not in kept]
 
 
 def _feed(snapshot: Snapshot, change: Change) -> Action:

@@ -22,9 +22,14 @@ def keep_little() -> None:
         mallopt(_M_ARENA_MAX, _ARENAS)
 
 
+def give_back_columns() -> None:
+    """Return what Arrow's pool holds free to the system; a millisecond."""
+    pa.default_memory_pool().release_unused()
+
+
 def give_back() -> None:
     """Return what is free to the system, Arrow's and the C library's."""
-    pa.default_memory_pool().release_unused()
+    give_back_columns()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

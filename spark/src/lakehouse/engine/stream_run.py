@@ -17,6 +17,7 @@ from lakehouse.audit.log import Audit
 from lakehouse.audit.result import TableResult
 from lakehouse.audit.stream_rows import StreamBatch
 from lakehouse.changes.columns import COLUMNS
+from lakehouse.engine.allocator import give_back_columns
 from lakehouse.engine.context import Context
 from lakehouse.engine.progress import find_stream_progress
 from lakehouse.engine.recover import record_lost
@@ -215,14 +216,19 @@ class StreamRun:
             log.info("events wait in Bronze", stream=self.name, why=str(error))
             return False
         with lease:
-            found = pending(self.table, self._context())
-            self.waiting = found is not None
-            if found is None:
-                return False
-            self._take(found, self._context(found, lease))
-            if self.sum.batches % EVERY == 0:
+            taken = self._take_waiting(lease)
+            give_back_columns()
+            # The first one of a run too: short runs leave files as well.
+            if taken and (self.sum.batches - 1) % EVERY == 0:
                 self.sum.spend("compact", compact_many(self.table, self._context(None, lease)))
-        return True
+        return taken
+
+    def _take_waiting(self, lease: Lease) -> bool:
+        found = pending(self.table, self._context())
+        self.waiting = found is not None
+        if found is not None:
+            self._take(found, self._context(found, lease))
+        return found is not None
 
     def _take(self, found: Pending, context: Context) -> None:
         batch = self.sum.end(found, take_in(self.table, self.block, context, found))
