@@ -231,7 +231,7 @@ def test_a_stream_and_a_batch_of_the_same_table_beside_each_other(platform: Any,
     assert 19_900 < sum(received for received, _ in rows) == sent <= 20_000
     assert [row for row in rows if row[0] != row[1]] == []
     beside = "SELECT count(*) FROM audit.stream_batches AS s JOIN audit.runs AS r ON r.pipeline = 'olist'"
-    assert audit(platform, f"{beside} AND s.started_at > r.started_at AND s.ended_at < r.ended_at")[0][0] > 0
+    assert audit(platform, f"{beside} AND s.ended_at > r.started_at AND s.started_at < r.ended_at")[0][0] > 0
 
 
 def test_no_container_was_out_of_memory_and_none_came_near(platform: Any, say: Callable[[str], None]) -> None:
