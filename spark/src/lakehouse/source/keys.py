@@ -24,14 +24,14 @@ def bucket_sums(
 
     Empty buckets are left out.
     """
+    # OFFSET 0 keeps Postgres from computing each md5 once for every mention: half the time.
     query = sql.SQL(
         "SELECT left(hash, 3) AS bucket, count(*), sum(('x' || substr(hash, 4, 15))::bit(60)::bigint)"
-        " FROM (SELECT md5({key}) AS hash FROM {table} WHERE {watermark} < %s) AS rows"
-        " WHERE hash IS NOT NULL GROUP BY bucket"
+        " FROM (SELECT md5({key}) AS hash FROM {table} WHERE {watermark} < %s OFFSET 0) AS rows GROUP BY bucket"
     ).format(key=_joined(key), table=sql.Identifier(schema, table), watermark=sql.Identifier(watermark))
     with reading(url) as connection, connection.cursor() as cursor:
         cursor.execute(query, [horizon])
-        return {bucket: (count, int(total)) for bucket, count, total in cursor}
+        return {bucket: (count, int(total)) for bucket, count, total in cursor if bucket is not None}
 
 
 def keys_among(
