@@ -175,13 +175,14 @@ def _untaken(table: Table, block: Silver, context: Context, connection: extensio
 
 
 def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> Ledger:
-    seen = Observation()
+    seen, fresh = Observation(), None
     rows = _window_rows(plan, context).observe(seen, F.count(F.lit(1)).alias("rows"))
     if plan.state is not None and (plan.window.reread or plan.unstamped):
         bronze = delta.read(context.spark, plan.uri)
         key = key_sources(table)
         rows = not_yet_held(rows, bronze, key, plan.block.watermark, plan.low, plan.high).persist()
-        if not (rows.count() or plan.gone):
+        fresh = rows.count()
+        if not (fresh or plan.gone):
             read = int(seen.get["rows"])
             return Ledger(rows_in=read, duplicate=read)
     if plan.gone:
@@ -198,7 +199,8 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
         delta.append(rows, plan.uri, commit, evolve=any(each.action == "evolve" for each in plan.drift))
     _, written = context.lake.appended(plan.uri, plan.application, commit.number)
     read, marked = int(seen.get["rows"]), len(plan.gone)
-    return Ledger(rows_in=read + marked, inserted=written - marked, deleted=marked, duplicate=read + marked - written)
+    held = read - fresh if fresh is not None else 0
+    return Ledger(rows_in=read + marked, inserted=written - marked, deleted=marked, duplicate=held)
 
 
 def _allow_widening(context: Context, uri: str) -> None:

@@ -153,7 +153,7 @@ def _first_load(latest: DataFrame, context: Context, progress: Progress, commit:
     _, inserted = context.lake.appended(progress.uri, commit.application, commit.number)
     # Without duplicates every tombstone refers to nothing that was ever here.
     stale = counts.tombstones if not counts.duplicates else latest.where(F.col("_op") == DELETE).count()
-    return Ledger(inserted=inserted, stale=stale, duplicate=counts.valid + counts.tombstones - inserted - stale)
+    return Ledger(inserted=inserted, stale=stale, duplicate=counts.duplicates)
 
 
 def _merge(
@@ -181,7 +181,7 @@ def _merge(
         )  # fmt: skip
     return Ledger(
         inserted=written.inserted, updated=written.updated, deleted=written.deleted, unchanged=taken["unchanged"],
-        stale=taken["stale"], duplicate=counts.valid + counts.tombstones - sum(taken.values()),
+        stale=taken["stale"], duplicate=counts.duplicates,
     )  # fmt: skip
 
 

@@ -46,6 +46,12 @@ class Batch:
     failed: Mapping[tuple[str, str], int] = field(default_factory=dict)
     ignored: int = 0
 
+    @property
+    def size(self) -> int:
+        """Return how many rows or events came."""
+        dead = 0 if self.dead is None else self.dead.num_rows
+        return int(self.rows.num_rows + dead + self.ignored)
+
     def counted(self, counts: Counts) -> Counts:
         """Return the counts of the judged rows with those of all else that came."""
         if self.dead is None:
@@ -77,7 +83,7 @@ def run_small(table: Table, block: Silver, context: Context, progress: Progress,
     with context.phase("decide"):
         latest = newest(good, table.key, block.latest_by)
         decision = _decided(table, block, context, silver, latest)
-    ledger = _ledger(counts, latest, decision, batch.ignored)
+    ledger = _ledger(batch, counts, good, latest, decision)
     ledger.check(table.full_name)
     result = result.with_ledger(ledger)
     if block.history:
@@ -145,7 +151,7 @@ def _counts(judged: pa.Table, rules: Sequence[Judgement]) -> Counts:
     ]
     again = judged.filter(pc.is_valid(judged.column(FINGERPRINT)))
     rejected_again = again.filter(pc.invert(again.column(OK))).num_rows
-    return Counts(judged.num_rows, tombstones, rejected, True, results, again.num_rows, rejected_again)
+    return Counts(judged.num_rows, tombstones, rejected, results, again.num_rows, rejected_again)
 
 
 def _decided(table: Table, block: Silver, context: Context, silver: Snapshot, latest: pa.Table) -> Decision:
@@ -168,16 +174,17 @@ def _oldest(moments: pa.ChunkedArray) -> int:
     return int(pc.min(moments.cast(pa.int64())).as_py())
 
 
-def _ledger(counts: Counts, latest: pa.Table, decision: Decision, ignored: int) -> Ledger:
+def _ledger(batch: Batch, counts: Counts, good: pa.Table, latest: pa.Table, decision: Decision) -> Ledger:
+    """Return what became of each row that came; every figure is counted where it arises, none from the others."""
     return Ledger(
-        rows_in=counts.rows,
+        rows_in=batch.size,
         quarantined=counts.rejected,
         inserted=decision.inserted.num_rows,
         updated=decision.updated.num_rows,
         deleted=decision.deleted.num_rows,
-        unchanged=decision.unchanged + ignored,
+        unchanged=decision.unchanged + batch.ignored,
         stale=decision.stale,
-        duplicate=counts.rows - counts.rejected - ignored - latest.num_rows,
+        duplicate=good.num_rows - latest.num_rows,
     )
 
 
