@@ -591,15 +591,31 @@ def test_everything_again_is_the_same_table(shop, say):
 
 
 def test_a_corrected_contract_takes_held_events_in(shop, say, build, request):
-    shop.send(say(1, 9), say(2))
+    shop.send(say(1, 9, channel="app"), say(2))
     shop.take()
     conftest = request.getfixturevalue("new_shop").__globals__
     said = conftest["contracts"](build, shop.topic)["silver.reviews"]
     said["quality"] = [build.rule("score_from_1_to_9", "review_score BETWEEN 1 AND 9")]
     shop.house.write("silver.reviews", said, version="2.0.0")
     shop.house.ok("silver", tables=["reviews"], replay=True)
-    assert shop.silver("review_id, review_score") == [("r0", 3), ("r1", 9), ("r2", 5)]
+    assert shop.silver("review_id, review_score, _rescued") == [
+        ("r0", 3, None), ("r1", 9, '{"channel":"app"}'), ("r2", 5, None),
+    ]  # fmt: skip
     assert [row[0] for row in shop.quarantine("status")] == ["released"]
+
+
+@pytest.mark.parametrize("small_batch_rows", [2_000_000, 0])
+def test_an_event_whose_parent_came_later_keeps_its_unknown_fields(shop, say, small_batch_rows):
+    shop.send(say(200, channel="app"), say(201))
+    shop.take()
+    assert [json.loads(payload).get("_rescued") for (payload,) in shop.quarantine("payload")] == [
+        '{"channel":"app"}', None,
+    ]  # fmt: skip
+    shop.house.settings = shop.house.settings.model_copy(update={"small_batch_rows": small_batch_rows})
+    rows = [(f"o{number}", datetime.now(UTC).isoformat(), "upsert") for number in (200, 201)]
+    shop.house.bring_text("orders", "order_id string, updated_at timestamp", rows)
+    shop.house.ok("silver")
+    assert shop.silver("review_id, _rescued") == [("r0", None), ("r200", '{"channel":"app"}'), ("r201", None)]
 
 
 def test_a_contract_with_other_columns_keeps_what_came_by_the_stream(shop, say, build, request):

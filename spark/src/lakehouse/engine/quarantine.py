@@ -18,6 +18,8 @@ from lakehouse.engine.delta import ACTION
 from lakehouse.engine.judge import OK, Judgement, reasons
 from lakehouse.engine.shape import FINGERPRINT, RAW
 from lakehouse.engine.text_rows import as_source_has_them
+from lakehouse.specs import Silver
+from lakehouse.specs.model import RESCUED
 from lakehouse.streaming.events import STREAMED
 from lakehouse.streaming.rows import IDENTITY
 
@@ -48,10 +50,13 @@ def rejection(
     columns: Sequence[str], rules: Sequence[Judgement], key: Sequence[str], occasion: Occasion
 ) -> dict[str, Column]:
     """Return the columns of the quarantine table as expressions over a judged row with these columns."""
-    raw = [name for name in columns if name.startswith(RAW)]
-    payload = F.to_json(F.struct(*[F.col(name).alias(name.removeprefix(RAW)) for name in raw]), _JSON)
+    raw = [F.col(name).alias(name.removeprefix(RAW)) for name in columns if name.startswith(RAW)]
+    payload = F.to_json(F.struct(*raw), _JSON)
     known = [F.col(name) for name in (FINGERPRINT, IDENTITY) if name in columns]
     fingerprint = F.coalesce(*known, F.md5(payload.cast("binary")))
+    if RESCUED in columns:
+        whole = F.to_json(F.struct(*raw, F.col(RESCUED)), _JSON)
+        payload = F.when(F.col(RESCUED).isNull(), payload).otherwise(whole)
     has_key = F.lit(True)
     for name in key:
         has_key = has_key & F.col(RAW + name).isNotNull()
@@ -86,17 +91,19 @@ def keep(spark: SparkSession, uri: str, rows: DataFrame, commit: Commit, small: 
     delta.merge_actions(spark, uri, delta.settle(actions, small), ["fingerprint"], commit)
 
 
-def held_rows(spark: SparkSession, uri: str, bronze: StructType, timezone: str) -> DataFrame:
+def held_rows(spark: SparkSession, uri: str, bronze: StructType, block: Silver) -> DataFrame:
     """Return what is held, in the shape of Bronze rows with their `_fingerprint`, to be judged again.
 
-    Of a stream's rows, whose payloads are texts, those that a row of the source can be.
+    Of a stream's rows, whose payloads are texts, those that a row of the source can be; a table with a stream has
+    `_rescued` too.
     """
     fields = [field for field in bronze.fields if not field.name.startswith("_")]
+    fields += [StructField(RESCUED, StringType())] if block.stream else []
     held = delta.read(spark, uri).where(F.col("status") == HELD)
     streamed = F.col("origin.source").startswith(STREAMED)
     texts = _unpacked(held.where(streamed), StructType([StructField(field.name, StringType()) for field in fields]))
     rows = _unpacked(held.where(~streamed), StructType(fields))
-    return rows.unionByName(as_source_has_them(texts, bronze, timezone))
+    return rows.unionByName(as_source_has_them(texts, bronze, block.timezone))
 
 
 def _unpacked(held: DataFrame, fields: StructType) -> DataFrame:

@@ -20,6 +20,7 @@ from lakehouse.engine.shape import FINGERPRINT
 from lakehouse.engine.window import micros
 from lakehouse.errors import StateError
 from lakehouse.specs import Silver, Table
+from lakehouse.specs.model import RESCUED
 
 
 def keep_rejects(table: Table, context: Context, rejects: pa.Table, result: TableResult) -> None:
@@ -73,9 +74,10 @@ def close_held(table: Table, context: Context, tombstones: pa.Table, result: Tab
 def with_held(rows: pa.Table, table: Table, block: Silver, context: Context, progress: Progress) -> pa.Table:
     """Return rows of Bronze with those that `progress` has of the quarantine, which alone have a `_fingerprint`."""
     schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
-    held = held_rows(context.spark, context.lake.quarantine(table), schema, block.timezone)
+    held = held_rows(context.spark, context.lake.quarantine(table), schema, block)
     found = held.where(F.col(FINGERPRINT).isin(*progress.held)).toArrow()
-    rows = rows.append_column(FINGERPRINT, pa.nulls(rows.num_rows, pa.string()))
+    for name in [FINGERPRINT, *([RESCUED] if block.stream else [])]:
+        rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
     return pa.concat_tables([rows, found.select(rows.column_names).cast(rows.schema)])
 
 

@@ -96,8 +96,9 @@ def _batch(table: Table, block: Silver, context: Context, progress: Progress) ->
         rows = rows.drop("_change_type", "_commit_version", "_commit_timestamp")
     rows = rows.withColumn(FINGERPRINT, F.lit(None).cast("string"))
     if (context.options.replay or progress.held) and context.lake.open(context.lake.quarantine(table)) is not None:
-        held = quarantine.held_rows(context.spark, context.lake.quarantine(table), schema.schema, block.timezone)
-        rows = rows.unionByName(held if context.options.replay else held.where(F.col(FINGERPRINT).isin(*progress.held)))
+        held = quarantine.held_rows(context.spark, context.lake.quarantine(table), schema.schema, block)
+        held = held if context.options.replay else held.where(F.col(FINGERPRINT).isin(*progress.held))
+        rows = rows.unionByName(held, allowMissingColumns=True)
     return rows
 
 
