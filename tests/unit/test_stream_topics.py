@@ -35,6 +35,7 @@ def test_the_shipped_file_names_the_topic_of_reviews():
         (GOOD.replace("3", "0"), r":3: topics\.0\.partitions: .*greater than or equal to 1"),
         (GOOD.replace("3", "!!int 3"), ":3: the tag "),
         (GOOD.replace("7d", "&week 7d"), ":4: anchors and aliases are not taken"),
+        (GOOD + "    max_message_bytes: 16000001\n", r":5: .*less than or equal to 16000000"),
         (GOOD.replace("7d", "a week"), r":4: topics\.0\.retention: no duration"),
         (GOOD.replace("reviews", "../reviews"), r":2: topics\.0\.name: "),
         (GOOD + "    cleanup_policy: compress\n", r":5: .*Allowed: delete, compact\."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import uuid
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lakehouse.changes.files import MOST_BYTES
 from lakehouse.engine.stream import keep_events
 from lakehouse.engine.stream_run import StreamRequest, StreamRun
 from lakehouse.streaming.events import Event, Origin
@@ -64,3 +66,11 @@ def event(said, offset: int) -> Event:
         return Event(0, offset, milliseconds, b"o1", None, [("review_id", said.key.encode())])
     fields = {"review_id": said.key, "order_id": "o1", "review_score": said.score, "updated_at": moment.isoformat()}
     return Event(0, offset, milliseconds, b"o1", json.dumps(fields).encode())
+
+
+def test_what_was_kept_is_taken_in_however_large_it_is(shop):
+    large = Event(0, 0, int(START.timestamp() * 1000), b"o1", random.Random(1).randbytes(MOST_BYTES + 1))
+    with StreamRun(shop.house.settings, shop.house.catalog, request(), lambda batch: None, shop.house.spark) as run:
+        keep_events(run.table, run._context(), [large], Origin(shop.topic, "id", "large"), {}, {0: 1})
+        assert run._take_in()
+        assert run.sum.result.ledger.quarantined == 1

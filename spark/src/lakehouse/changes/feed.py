@@ -23,17 +23,18 @@ class NotReadable(Exception):
 
 
 def changed_rows(
-    place: Place, schema: pa.Schema, first: int, last: int, columns: Sequence[str] | None = None
-) -> pa.Table:
+    place: Place, schema: pa.Schema, first: int, last: int, columns: Sequence[str] | None = None,
+    most_bytes: float = MOST_BYTES,
+) -> pa.Table:  # fmt: skip
     """Return the rows that versions `first` to `last` changed, both included, with `_change_type`.
 
     Images before and after an update are rows of their own (`update_preimage`, `update_postimage`).
-    Raises NotReadable where a version's changes are too many, or not in files of their own.
+    Raises NotReadable where a version's changes are more than `most_bytes`, or not in files of their own.
     """
     names = list(columns) if columns is not None else schema.names
     parts = [schema.empty_table().select(names).append_column(CHANGE_TYPE, pa.array([], pa.string()))]
     for version in range(first, last + 1):
-        parts += _of_version(place, schema, read_entry(place, version), names)
+        parts += _of_version(place, schema, read_entry(place, version), names, most_bytes)
     return pa.concat_tables(parts)
 
 
@@ -56,12 +57,14 @@ def _changes(action: Action) -> bool:
     return any(bool(action[kind].get("dataChange", True)) for kind in ("add", "remove") if kind in action)
 
 
-def _of_version(place: Place, schema: pa.Schema, actions: list[Action], names: list[str]) -> list[pa.Table]:
+def _of_version(
+    place: Place, schema: pa.Schema, actions: list[Action], names: list[str], most_bytes: float
+) -> list[pa.Table]:
     if any("metaData" in action for action in actions) and not any("protocol" in action for action in actions):
         raise NotReadable("the table's definition was changed")
     given = [action["cdc"] for action in actions if "cdc" in action]
     added = [action["add"] for action in actions if "add" in action and action["add"].get("dataChange", True)]
-    _need_small(given or added)
+    _need_small(given or added, most_bytes)
     if given:
         with_type = pa.schema([*schema, pa.field(CHANGE_TYPE, pa.string())])
         return [_file(place, with_type, each, [*names, CHANGE_TYPE]) for each in given]
@@ -73,9 +76,9 @@ def _of_version(place: Place, schema: pa.Schema, actions: list[Action], names: l
     return [table.append_column(CHANGE_TYPE, pa.array(["insert"] * table.num_rows)) for table in tables]
 
 
-def _need_small(files: list[Action]) -> None:
+def _need_small(files: list[Action], most_bytes: float) -> None:
     size = sum(int(file["size"]) for file in files)
-    if size > MOST_BYTES:
+    if size > most_bytes:
         raise NotReadable(f"{size} bytes of changes are too many for the driver")
 
 

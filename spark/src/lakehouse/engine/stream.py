@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -117,7 +118,9 @@ def pending(table: Table, context: Context) -> Pending | None:
     parts, rows, size, version = [EVENTS.empty_table()], 0, 0, progress.consumed
     while version < progress.bronze.version and rows < MOST_EVENTS and size < MOST_BYTES:
         version += 1
-        parts.append(changed_rows(held.place, held.schema, version, version).drop_columns([CHANGE_TYPE]).cast(EVENTS))
+        # However large: what was kept has to be taken in.
+        found = changed_rows(held.place, held.schema, version, version, most_bytes=math.inf)
+        parts.append(found.drop_columns([CHANGE_TYPE]).cast(EVENTS))
         rows, size = rows + parts[-1].num_rows, size + parts[-1].nbytes
     return Pending(progress, pa.concat_tables(parts), version) if rows else None
 

@@ -17,7 +17,10 @@ FILE = Path("kafka/topics.yaml")
 
 
 class Topic(BaseModel):
-    """A topic as it should be; a message of more than `max_message_bytes` is refused by the broker."""
+    """A topic as it should be; a message of more than `max_message_bytes` is refused by the broker.
+
+    A message is a row in the driver's memory, and in the JVM's some times its size.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,7 +28,7 @@ class Topic(BaseModel):
     description: str = ""
     partitions: int = Field(ge=1, le=1000)
     retention: Duration
-    max_message_bytes: int = Field(default=1_048_576, ge=1_024, le=64_000_000)
+    max_message_bytes: int = Field(default=1_048_576, ge=1_024, le=16_000_000)
     cleanup_policy: Literal["delete", "compact"] = "delete"
 
     @property
