@@ -516,15 +516,39 @@ def test_a_second_consumer_is_refused_and_told_who_is_at_work(shop):
     assert shop.ask("SELECT status FROM audit.runs WHERE run_id = 'second'") == [("FAILED",)]
 
 
-def test_events_wait_in_bronze_while_a_batch_run_holds_the_table(shop, say):
+def test_events_wait_in_bronze_while_a_batch_run_holds_the_table(shop, say, monkeypatch):
+    monkeypatch.setattr(stream_end, "_HELD", 1.0)
     shop.send(say(1))
     with (
         hold(shop.house.settings.need_audit_url(), ["shop.silver.reviews"], "a-batch", 1),
-        pytest.raises(StreamStalled, match="all was read"),
+        pytest.raises(StreamStalled, match=r"all was read, .* held by run a-batch.*wait until that run"),
     ):
         shop.take(Bounds(patience=1.5))
     assert len(shop.events()) == 1
     assert ledger(shop.take()) == {"rows_in": 1, "inserted": 1}
+
+
+def test_a_batch_run_that_holds_the_table_for_longer_than_patience_ends_no_run(shop, say):
+    shop.send(say(1))
+    lease = hold(shop.house.settings.need_audit_url(), ["shop.silver.reviews"], "a-batch", 1)
+    threading.Timer(6, lease.release).start()
+    assert ledger(shop.take(Bounds(patience=1))) == {"rows_in": 1, "inserted": 1}
+
+
+def test_a_bounded_run_that_is_told_to_stop_takes_in_what_it_has_read(shop, say, monkeypatch):
+    stop, keep = threading.Event(), stream_run.keep_events
+
+    def told(*words):
+        stop.set()
+        return keep(*words)
+
+    monkeypatch.setattr(stream_run, "keep_events", told)
+    audit = stream_run.Audit(shop.house.settings.need_audit_url())
+    audit.sends_began("producer-1", shop.topic, topic_id(shop), {0: 0, 1: 0, 2: 0})
+    shop.send(say(1), say(2))
+    with pytest.raises(StreamStalled, match="told to stop before its end; the run producer-1 has not handed over"):
+        shop.take(Bounds("producer", "producer-1"), stop=stop)
+    assert [row[0] for row in shop.silver("review_id")] == ["r0", "r1", "r2"]
 
 
 def test_a_run_without_an_end_stops_well_when_it_is_told(shop, say):

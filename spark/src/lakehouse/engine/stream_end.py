@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lakehouse.audit.log import Audit
-from lakehouse.errors import KafkaUnavailable, Overtaken, ProducerFailed, StoreUnavailable, StreamStalled, TopicChanged
+from lakehouse.errors import (
+    KafkaUnavailable,
+    LeaseHeld,
+    Overtaken,
+    ProducerFailed,
+    StoreUnavailable,
+    StreamStalled,
+    TopicChanged,
+)
 from lakehouse.log import get_logger
 from lakehouse.streaming.ends import latest_of, missing, need_all_sent, ranges
 from lakehouse.streaming.facts import TopicFacts, topic_facts
@@ -22,6 +30,8 @@ _PRODUCER, _TOPIC = 1.0, 30.0
 # Seconds between two tries of a step, where the store is away or another writer was first: each is twice as long as the
 # one before, up to this.
 _STORE = 10.0
+# Seconds for which another run may hold the table before that is a stall: as long as a first load takes.
+_HELD = 3600.0
 
 
 @dataclass(frozen=True)
@@ -49,36 +59,43 @@ class End:
         self._asked, self._left = 0.0, math.inf
         self._sent = self._sent_before = 0
         self._failed = ""
+        self._held_since = math.inf
         # What was gone of a topic before its first read, unless that is accepted.
         self.unseen: Mapping[int, tuple[int, int]] = {}
         self._away: tuple[float, float, StoreUnavailable | Overtaken] | None = None
         self._deadline = self._moved + 60 * bounds.minutes if bounds.minutes else None
 
     def is_reached(self, offsets: Mapping[int, int], *, waiting: bool) -> bool:
-        """Tell whether all up to the end has been read and taken in, or the run was to go on until it is told to stop.
+        """Tell whether all up to the end has been read and taken in, or the run is told to stop.
 
-        `waiting`: events that were read are not in Silver yet. Raises StreamStalled for a run that is told to stop
-        before its end, and what the store has said to one that is told to stop while the store is away; ProducerFailed
-        when all is taken in of a producer that failed.
+        `waiting`: events that were read are not in Silver yet. Raises what the store has said to a run that is told to
+        stop while the store is away.
         """
         if not waiting and self.is_read(offsets):
-            self._need_whole_producer()
             return True
         over = self._is_over()
         if over and self._away is not None:
             raise self._away[2]
-        if over and self._bounds.until != "stopped":
-            raise self._stalled("it was told to stop before its end", offsets)
         return over
+
+    def need_reached(self, offsets: Mapping[int, int], *, waiting: bool, held: LeaseHeld | None) -> None:
+        """Raise StreamStalled for a run that was told to stop before its end, ProducerFailed when all is taken in of a
+        producer that failed.
+        """
+        if not waiting and self.is_read(offsets):
+            self._need_whole_producer()
+        elif self._bounds.until != "stopped":
+            raise self._stalled("it was told to stop before its end", offsets, held)
 
     def is_read(self, offsets: Mapping[int, int]) -> bool:
         """Tell whether all up to the end has been read: what comes after it is the next run's."""
         ends = self._find_ends()
         return ends is not None and not missing(offsets, ends)
 
-    def watch(self, offsets: Mapping[int, int], *, moved: bool) -> bool:
+    def watch(self, offsets: Mapping[int, int], *, moved: bool, held: LeaseHeld | None = None) -> bool:
         """Look after a step whether anything moves still; tell whether the topic has other partitions now.
 
+        Where all is read and another run holds the table (`held`), that run is waited for, an hour at most.
         Where offsets before the end are to be read, only those count, and while the end is not known what its producer
         sends: others may write to the topic meanwhile.
         Raises StreamStalled when patience is at its end, TopicChanged for a topic that was made anew.
@@ -89,11 +106,15 @@ class End:
             moved, self._left = left < self._left, left
         elif ends is None and self._bounds.until == "producer":
             moved, self._sent_before = self._sent > self._sent_before, self._sent
-        if moved:
+        if moved or (ends is not None and not left and self._may_hold(held, now)):
             self._moved = now
         elif self._bounds.until != "stopped" and now - self._moved > self._bounds.patience:
-            raise self._stalled(f"nothing has moved for {self._bounds.patience:g} s", offsets)
+            raise self._stalled(f"nothing has moved for {self._bounds.patience:g} s", offsets, held)
         return now - self._topic_seen > _TOPIC and self._has_other_partitions()
+
+    def _may_hold(self, held: LeaseHeld | None, now: float) -> bool:
+        self._held_since = math.inf if held is None else min(self._held_since, now)
+        return held is not None and now - self._held_since < _HELD
 
     def wait_after(self, error: StoreUnavailable | Overtaken) -> None:
         """Wait a little before a step that failed is tried again; raise `error` when patience is at its end, or the run
@@ -155,15 +176,18 @@ class End:
                 remedy=f"send the rest; `lakehouse stream reconcile {self._bounds.producer}` compares what was sent.",
             )
 
-    def _stalled(self, why: str, offsets: Mapping[int, int]) -> StreamStalled:
+    def _stalled(self, why: str, offsets: Mapping[int, int], held: LeaseHeld | None) -> StreamStalled:
         ends = self._find_ends()
+        remedy = "see that the broker and the producer run; what was read is kept, and the next run goes on there."
         if ends is None:
             what = f"the run {self._bounds.producer} has not handed over what it sends"
+        elif left := missing(offsets, ends):
+            what = f"missing: {ranges(left)}"
         else:
-            left = missing(offsets, ends)
-            what = f"missing: {ranges(left)}" if left else "all was read, but the table has not taken it in"
-        return StreamStalled(
-            f"{why}; {what}.",
-            where=f"topic {self._facts.topic}",
-            remedy="see that the broker and the producer run; what was read is kept, and the next run goes on there.",
-        )
+            what = "all was read, but the table has not taken it in"
+            if held is not None:
+                what, remedy = (
+                    f"{what}: {held.where} is {held.what.rstrip('.')}",
+                    f"{held.remedy} What was read is kept.",
+                )
+        return StreamStalled(f"{why}; {what}.", where=f"topic {self._facts.topic}", remedy=remedy)

@@ -93,6 +93,8 @@ class StreamRun:
         self.sum = Sum(TableResult(self.table.full_name, Layer.SILVER, "SUCCESS", contract_version=self.table.version))
         # Whether events that are in Bronze wait for Silver; those of an earlier run may.
         self.waiting = True
+        # Who holds the table, where that is what events wait for.
+        self.held: LeaseHeld | None = None
         # The next offset of each partition, as the commits of the events named it when it was last seen.
         self.named: dict[int, int] = {}
         self._shared, self._session = shared, None if shared is None else shared.newSession()
@@ -188,11 +190,12 @@ class StreamRun:
             moved = self._take_in() if self.waiting else False
             if not end.is_read(consumer.offsets):
                 moved |= self._keep(consumer, origin)
-            if end.watch(consumer.offsets, moved=moved):
+            if end.watch(consumer.offsets, moved=moved, held=self.held):
                 return False
         if self.waiting:
             # Told to stop: what was read last is taken in too, unless a batch run holds the table.
             self._take_in()
+        end.need_reached(consumer.offsets, waiting=self.waiting, held=self.held)
         return True
 
     def _keep(self, consumer: Consumer, origin: Origin) -> bool:
@@ -210,9 +213,11 @@ class StreamRun:
     def _take_in(self) -> bool:
         """Take waiting events into Silver, unless a batch run holds the table; tell whether any were taken in."""
         self.sum.begin()
+        self.held = None
         try:
             lease = self._hold(self.table.full_name, _TURN_SECONDS)
         except LeaseHeld as error:
+            self.held = error
             log.info("events wait in Bronze", stream=self.name, why=str(error))
             return False
         with lease:
@@ -225,7 +230,7 @@ class StreamRun:
 
     def _take_waiting(self, lease: Lease) -> bool:
         found = pending(self.table, self._context())
-        self.waiting = found is not None
+        self.waiting = found is not None and found.version < found.progress.bronze.version
         if found is not None:
             self._take(found, self._context(found, lease))
         return found is not None
