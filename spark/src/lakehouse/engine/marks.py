@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
 
 from lakehouse.changes.decide import DELETE
 from lakehouse.changes.files import FILE, ROW
+from lakehouse.changes.log import Action
 from lakehouse.engine.context import Context
 from lakehouse.engine.deletes import newest_delete
 from lakehouse.engine.progress import batch_application, stream_application
@@ -88,4 +90,11 @@ def _read(context: Context, uri: str, version: int, among: Mapping[str, pa.Array
     held = context.snapshot(uri, version)
     if held is None:
         raise StateError("the table is not as this platform writes it.", where=uri)
+    held = replace(held, files=tuple(filter(_may_hold_tombstones, held.files)))
     return held.read(among={"_op": pa.array([DELETE]), **among}).drop_columns([FILE, ROW])
+
+
+def _may_hold_tombstones(add: Action) -> bool:
+    """Whether a file's statistics leave room for one; most files have none, and nothing is read of them."""
+    least = json.loads(add["stats"]).get("minValues", {}).get("_op")
+    return least is None or str(least) <= DELETE
