@@ -77,7 +77,7 @@ test-rest:
 
 .PHONY: test-fast
 test-fast: install ## the tests that need no JVM and no server
-	@$(BIN)/pytest -q $(addprefix --ignore=tests/,spark stack compose kafka postgres) -m "not postgres and not slow"
+	@$(BIN)/pytest -q --numprocesses=2 --dist=loadfile $(addprefix --ignore=tests/,spark stack compose kafka postgres) -m "not postgres and not slow"
 
 # Docker's packages, images and builds are kept in ~/.cache/lakehouse/compose; nothing is installed, nothing keeps running.
 .PHONY: test-compose
