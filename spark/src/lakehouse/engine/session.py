@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
@@ -44,3 +47,14 @@ def stop_session(session: SparkSession) -> None:
     """End a session and its JVM; one that is gone already hides no error that is on its way."""
     with suppress(Py4JError, OSError):
         session.stop()
+
+
+@contextmanager
+def same_interrupt() -> Iterator[None]:
+    """Keep what Ctrl-C does: in the main thread PySpark would have it break a micro-batch off."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)

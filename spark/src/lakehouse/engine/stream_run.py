@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -261,24 +260,13 @@ class StreamRun:
 
     def _open_session(self) -> SparkSession:
         """Return the one session of all micro-batches: what was compiled for one is used by the next."""
-        from lakehouse.engine.session import start_session
+        from lakehouse.engine.session import same_interrupt, start_session
 
         if self._session is None:
             small = self.settings.model_copy(update={"spark_driver_memory": self.settings.stream_driver_memory})
-            with _same_interrupt():
+            with same_interrupt():
                 self._session = start_session(small, self.catalog.pipeline.spark, f"lakehouse {self.name}")
         return self._session
-
-
-@contextmanager
-def _same_interrupt() -> Iterator[None]:
-    """Keep what Ctrl-C does: in the main thread PySpark would have it break a micro-batch off."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
 
 
 def run_stream(
