@@ -92,7 +92,7 @@ lint: $(PACKAGE) ## ruff, mypy and hadolint
 	@$(BIN)/hadolint spark/Dockerfile tests/compose/bases/*/Dockerfile
 
 .PHONY: datacontract
-datacontract: $(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION) ## datacontract-cli in an environment of its own: its lint of our contracts is a test
+datacontract: $(DATACONTRACT)/.relocatable-$(DATACONTRACT_VERSION) ## datacontract-cli in an environment of its own: its lint of our contracts is a test
 
 .PHONY: browser
 browser: $(BROWSER)/.complete-$(PLAYWRIGHT_VERSION) ## playwright-core, by which a test drives this machine's Chromium
@@ -121,10 +121,11 @@ java:
 	@command -v mvn >/dev/null || { echo "Maven is not on PATH. Debian: apt-get install maven" >&2; exit 2; }
 
 # Its dependencies and ours do not go together. Half an environment is no environment: it is made anew.
-$(DATACONTRACT)/.complete-$(DATACONTRACT_VERSION): | $(PACKAGE)
+# Relocatable: a cache that was moved, or that another home shares, has commands that start.
+$(DATACONTRACT)/.relocatable-$(DATACONTRACT_VERSION): | $(PACKAGE)
 	@echo "Installing datacontract-cli $(DATACONTRACT_VERSION) into $(DATACONTRACT) …"
 	@rm -rf $(DATACONTRACT)
-	@$(UV) venv --python $(BIN)/python $(DATACONTRACT)
+	@$(UV) venv --relocatable --python $(BIN)/python $(DATACONTRACT)
 	@$(UV) pip install --python $(DATACONTRACT)/bin/python datacontract-cli==$(DATACONTRACT_VERSION)
 	@touch $@
 
