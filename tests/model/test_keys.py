@@ -29,22 +29,33 @@ def sums(keys):
     return found
 
 
-def missing(lake, below, above, asked):
+def missing(lake, below, above, asked, arriving=()):
     """`below` and `above`: the source's keys whose rows are stamped before the horizon, and after it."""
 
     def source_keys(wanted):
         asked.update(wanted)
         return [key for key in wanted if key[0] in below | above]
 
-    return missing_keys(live_keys(pa.table({"id": sorted(lake)}), None, ["id"]), lambda: sums(below), source_keys)
+    live = live_keys(pa.table({"id": sorted(lake)}), None, ["id"])
+    return missing_keys(live, list(arriving), lambda: sums(below), source_keys)
 
 
-@given(KEYS, KEYS, KEYS, KEYS)
+@given(KEYS, KEYS, KEYS, KEYS, KEYS)
 @settings(max_examples=300, deadline=None)
-def test_every_key_that_went_is_found_whatever_came(held, came, went, touched):
+def test_every_key_that_went_is_found_whatever_came(held, came, went, touched, arriving):
+    """Whatever the window is said to bring: keys that the lake has, that came and went again, or none."""
     lake = held | went | touched
     below, above = (lake | came) - went - touched, touched - went
-    assert missing(lake, below, above, set()) == sorted((key,) for key in lake - below - above)
+    found = missing(lake, below, above, set(), [*arriving, *arriving])
+    assert found == sorted((key,) for key in lake - below - above)
+
+
+@given(KEYS, KEYS, KEYS)
+@settings(max_examples=100, deadline=None)
+def test_what_the_window_brings_makes_no_bucket_differ(held, came, changed):
+    asked, lake = set(), held | changed
+    assert missing(lake, lake | came, set(), asked, came | changed) == []
+    assert asked == set()
 
 
 def test_one_that_came_hides_none_that_went_in_its_bucket():

@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse.errors import SourceError
 from lakehouse.lake import live_keys, missing_keys
-from lakehouse.source.keys import bucket_sums, keys_among
+from lakehouse.source.keys import bucket_sums, keys_among, keys_between
 
 pytestmark = pytest.mark.postgres
 
@@ -58,6 +58,13 @@ def test_rows_without_a_watermark_are_not_counted(database, shop):
     assert sum(count for count, _ in counts.values()) == 400
 
 
+def test_the_keys_of_a_window_are_joined_as_the_lake_joins_them(database, shop, ask):
+    low, high = NOON + timedelta(seconds=398), NOON + timedelta(seconds=400)
+    ask('INSERT INTO "Items" VALUES (%s, NULL, %s)', "no key", low)
+    found = keys_between(database, "public", "Items", ["id", "No"], "at", (low, high))
+    assert sorted(found) == sorted(f"{name}\x1f{number}" for name, number, _ in shop[398:400])
+
+
 def test_keys_are_found_whatever_their_watermark(database, shop):
     here = {(name, str(number)) for name, number, _ in shop[390:410]}
     elsewhere = {("ção '7\n", "8"), ("", "390"), ("ção '40", "390")}
@@ -100,7 +107,7 @@ def test_deleted_keys_are_found_by_their_buckets_alone(database, shop, ask):
 
     columns = pa.table(list(map(list, zip(*known, strict=True))), names=key)
     found = missing_keys(
-        live_keys(columns, None, key), lambda: bucket_sums(database, "public", "Items", key, "at", horizon), keys
+        live_keys(columns, None, key), [], lambda: bucket_sums(database, "public", "Items", key, "at", horizon), keys
     )
     assert found == sorted((shop[number][0], str(number)) for number in (7, 8, 250))
     assert len(asked) < 20

@@ -535,7 +535,9 @@ def test_a_batch_run_that_holds_the_table_for_longer_than_patience_ends_no_run(s
     assert ledger(shop.take(Bounds(patience=1))) == {"rows_in": 1, "inserted": 1}
 
 
-def test_a_bounded_run_that_is_told_to_stop_takes_in_what_it_has_read(shop, say, monkeypatch):
+@pytest.fixture
+def stop_at_the_first_events(monkeypatch):
+    """A run's stop, set while it keeps the first events that it has read."""
     stop, keep = threading.Event(), stream_run.keep_events
 
     def told(*words):
@@ -543,11 +545,15 @@ def test_a_bounded_run_that_is_told_to_stop_takes_in_what_it_has_read(shop, say,
         return keep(*words)
 
     monkeypatch.setattr(stream_run, "keep_events", told)
+    return stop
+
+
+def test_a_bounded_run_that_is_told_to_stop_takes_in_what_it_has_read(shop, say, stop_at_the_first_events):
     audit = stream_run.Audit(shop.house.settings.need_audit_url())
     audit.sends_began("producer-1", shop.topic, topic_id(shop), {0: 0, 1: 0, 2: 0})
     shop.send(say(1), say(2))
     with pytest.raises(StreamStalled, match="told to stop before its end; the run producer-1 has not handed over"):
-        shop.take(Bounds("producer", "producer-1"), stop=stop)
+        shop.take(Bounds("producer", "producer-1"), stop=stop_at_the_first_events)
     assert [row[0] for row in shop.silver("review_id")] == ["r0", "r1", "r2"]
 
 
@@ -562,16 +568,9 @@ def test_a_run_without_an_end_stops_well_when_it_is_told(shop, say):
         shop.take(Bounds("producer", "nobody"), stop=stop)
 
 
-def test_what_was_read_before_it_is_told_to_stop_is_taken_in(shop, say, monkeypatch):
-    stop, keep = threading.Event(), stream_run.keep_events
-
-    def told(*words):
-        stop.set()
-        return keep(*words)
-
-    monkeypatch.setattr(stream_run, "keep_events", told)
+def test_what_was_read_before_it_is_told_to_stop_is_taken_in(shop, say, stop_at_the_first_events):
     shop.send(say(1), say(2))
-    assert ledger(shop.take(Bounds("stopped"), stop=stop)) == {"rows_in": 2, "inserted": 2}
+    assert ledger(shop.take(Bounds("stopped"), stop=stop_at_the_first_events)) == {"rows_in": 2, "inserted": 2}
     assert [batch.ledger.rows_in for batch in shop.batches] == [2]
 
 

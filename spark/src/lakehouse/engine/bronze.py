@@ -145,7 +145,7 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
         untaken = _untaken(table, block, context, connection) if state else 0
     need_watermarks(table, block, count)
     scan = block.deletes == "key-scan" and window.moves and state
-    gone = vanished_keys(table, block, context, url, high) if scan else []
+    gone = vanished_keys(table, block, context, url, low, high, count.rows) if scan else []
     # A commit that moves no horizon is told apart by the run, not by the table.
     application = application if window.moves else f"{application}:{context.run_id}"
     return Plan(block, uri, application, state, window, low, high, count, found, drift, gone, untaken, filled)

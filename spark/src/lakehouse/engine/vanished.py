@@ -12,18 +12,27 @@ from lakehouse.engine.context import Context
 from lakehouse.engine.progress import batch_application
 from lakehouse.lake import Keys, live_keys, missing_keys
 from lakehouse.lake.tables import reading
-from lakehouse.source.keys import bucket_sums, keys_among
+from lakehouse.source.keys import bucket_sums, keys_among, keys_between
 from lakehouse.specs import Silver, Table
 
+# Beyond so many rows a window touches most buckets, and its keys are more to carry than they spare.
+_FEW = 100_000
 
-def vanished_keys(table: Table, block: Silver, context: Context, url: str, high: date) -> list[tuple[str, ...]]:
-    """Return the keys that a tombstone is to be written for; `high`: the horizon, as the watermark's column says it."""
+
+def vanished_keys(
+    table: Table, block: Silver, context: Context, url: str, low: date | None, high: date, rows: int
+) -> list[tuple[str, ...]]:
+    """Return the keys that a tombstone is to be written for.
+
+    `low`, `high`: the window's bounds as the watermark's column says them; `rows`: how many it holds.
+    """
     silver = context.lake.open(context.lake.of(table))
     if silver is None:
         return []
     schema, name = block.source.split(".")
     return missing_keys(
         _live(table, block, context, silver),
+        keys_between(url, schema, name, table.key, block.watermark, (low, high)) if low and rows <= _FEW else [],
         lambda: bucket_sums(url, schema, name, table.key, block.watermark, high),
         lambda wanted: keys_among(url, schema, name, table.key, wanted),
     )

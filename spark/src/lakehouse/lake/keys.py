@@ -1,8 +1,8 @@
 """Which keys a Silver table (and its quarantine) holds, compared with what the source still has.
 
 Keys are compared in buckets, by how many they are and by the sum of a number of each: a row that is new at the source
-and one that is gone leave the count of their bucket as it was, and change the sum. Only keys of buckets that differ are
-looked for at the source.
+and one that is gone leave the count of their bucket as it was, and change the sum. What the window brings counts as
+held, so that only buckets with a key that is gone differ; only their keys are looked for at the source.
 """
 
 from __future__ import annotations
@@ -68,14 +68,20 @@ def _joined(key: Sequence[str]) -> str:
 
 def missing_keys(
     live: Keys,
+    arriving: Sequence[str],
     source_sums: Callable[[], Sums],
     source_keys: Callable[[Iterable[tuple[str, ...]]], Iterable[tuple[str, ...]]],
 ) -> list[tuple[str, ...]]:
     """Return the keys that the lake holds and the source no longer does, sorted.
 
-    `source_sums` gives those of its rows below the horizon; `source_keys` those of some keys that the source has now.
+    `arriving`: keys (joined text) of rows below the horizon that the lake may lack; one that is left out costs time, no
+    delete. `source_sums` gives those of the source's rows below the horizon; `source_keys` those of some keys that the
+    source has now.
     """
-    ours = live.execute(f"SELECT {_BUCKET} AS bucket, count(*), sum({_NUMBER}) FROM live GROUP BY bucket").fetchall()
+    live.execute("CREATE OR REPLACE TEMP TABLE arriving AS SELECT unnest(?::VARCHAR[]) AS key", [list(arriving)])
+    expected = "SELECT key FROM live UNION ALL SELECT DISTINCT key FROM arriving ANTI JOIN live USING (key)"
+    sums = f"SELECT {_BUCKET} AS bucket, count(*), sum({_NUMBER}) FROM ({expected}) GROUP BY bucket"
+    ours = live.execute(sums).fetchall()
     theirs = source_sums()
     differing = [bucket for bucket, *sums in ours if theirs.get(bucket) != tuple(sums)]
     if not differing:

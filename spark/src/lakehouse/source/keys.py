@@ -13,6 +13,7 @@ from itertools import islice
 from psycopg2 import sql
 
 from lakehouse.source.connect import reading, transaction
+from lakehouse.source.window import Bounds
 
 _AT_ONCE = 100_000
 
@@ -32,6 +33,17 @@ def bucket_sums(
     with reading(url) as connection, connection.cursor() as cursor:
         cursor.execute(query, [horizon])
         return {bucket: (count, int(total)) for bucket, count, total in cursor if bucket is not None}
+
+
+def keys_between(url: str, schema: str, table: str, key: Sequence[str], watermark: str, window: Bounds) -> list[str]:
+    """Return the keys, each one's columns joined, of the rows in a window; without those that hold a NULL."""
+    query = sql.SQL(
+        "SELECT key FROM (SELECT {key} AS key FROM {table} WHERE {watermark} >= %s AND {watermark} < %s) AS rows"
+        " WHERE key IS NOT NULL"
+    ).format(key=_joined(key), table=sql.Identifier(schema, table), watermark=sql.Identifier(watermark))
+    with reading(url) as connection, connection.cursor() as cursor:
+        cursor.execute(query, window)
+        return [text for (text,) in cursor]
 
 
 def keys_among(
