@@ -139,7 +139,7 @@ def test_a_container_has_no_root_no_capability_and_a_limit(name):
         assert service.get("user") not in ("root", "0")
 
 
-@pytest.mark.parametrize("name", sorted(LASTING - {"kafka-ui"}))
+@pytest.mark.parametrize("name", sorted(LASTING))
 def test_what_lasts_is_restarted_and_asked_for_its_health(name):
     assert SERVICES[name]["restart"] == "unless-stopped"
     assert SERVICES[name]["healthcheck"]["test"]

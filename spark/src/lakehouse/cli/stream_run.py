@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +16,7 @@ from lakehouse.audit.recorded import failure_recorded
 from lakehouse.audit.stream_rows import StreamBatch
 from lakehouse.cli.runs import catalog_of, new_run_id
 from lakehouse.cli.screen import console, notes, print_json, result_line, rows_grid
+from lakehouse.ending import stop_on_signals
 from lakehouse.errors import ParameterError
 from lakehouse.log import secrets_of
 from lakehouse.settings import load_settings
@@ -69,10 +70,8 @@ def run_command(
         run_id or new_run_id("stream"), name, bounds, trigger, "", accept_loss, most, linger
     )  # fmt: skip
     keep_little()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    outcome = run_stream(settings, catalog, request, stop, lambda batch: notes.print(batch_line(batch), soft_wrap=True))
+    tell = partial(notes.print, soft_wrap=True)
+    outcome = run_stream(settings, catalog, request, stop_on_signals(), lambda batch: tell(batch_line(batch)))
     if as_json:
         print_json(asdict(outcome))
     else:
