@@ -14,18 +14,29 @@ from lakehouse.audit.process import Process
 from lakehouse.errors import StateError
 
 RunStatus = Literal["SUCCESS", "FAILED", "SKIPPED"]
+# A task that is tried again begins within so many seconds, by the DAGs' own delays.
+_TO_COME_SECONDS = 600
 
 
 @dataclass(frozen=True)
 class AtWork:
-    """A run that says RUNNING: who began it, its page at its scheduler, and its process; none between two parts."""
+    """A run that says RUNNING: who began it, its page at its scheduler, the seconds since the last sign of it, and its
+    process; none between two parts.
+    """
 
     run_id: str
     attempt: int
     trigger: str
     link: str
     started_at: datetime
+    silent_seconds: float
     process: Process
+
+    def has_tasks_to_come(self) -> bool:
+        """Tell whether it is a scheduler's that may go on: its process is here, or the last sign of it is not old."""
+        if self.process.host == Process.this().host:
+            return bool(self.link) and self.lives_here()
+        return bool(self.link) and self.silent_seconds < _TO_COME_SECONDS
 
     def lives_here(self) -> bool:
         """Tell whether its process is at work on this machine."""
@@ -58,8 +69,11 @@ UPDATE audit.runs SET status = 'FAILED', ended_at = clock_timestamp(), error = '
 WHERE run_id = %(run_id)s AND attempt < %(attempt)s AND status = 'RUNNING'
 """
 _AT_WORK = """
-SELECT run_id, attempt, trigger, link, started_at, host, pid, process_start FROM audit.runs
-WHERE pipeline = %s AND run_id <> %s AND status = 'RUNNING' ORDER BY started_at
+SELECT run_id, attempt, trigger, link, started_at, extract(epoch FROM clock_timestamp() - greatest(started_at, (
+    SELECT max(greatest(of_table.started_at, of_table.ended_at)) FROM audit.run_logs AS of_table
+    WHERE (of_table.run_id, of_table.attempt) = (runs.run_id, runs.attempt)
+)))::float8, host, pid, process_start
+FROM audit.runs WHERE pipeline = %s AND run_id <> %s AND status = 'RUNNING' ORDER BY started_at
 """
 _KNOWN = "SELECT EXISTS (SELECT FROM audit.runs WHERE run_id = %s)"
 # Whoever ends an attempt that failed has seen its work on tables end.
@@ -125,8 +139,8 @@ def at_work(cursor: Cursor, pipeline: str, run_id: str) -> list[AtWork]:
     """Return the other runs of a pipeline that say RUNNING, the longest first."""
     cursor.execute(_AT_WORK, [pipeline, run_id])
     return [
-        AtWork(run, attempt, trigger, link, since, Process(*process))
-        for run, attempt, trigger, link, since, *process in cursor.fetchall()
+        AtWork(run, attempt, trigger, link, since, silent, Process(*process))
+        for run, attempt, trigger, link, since, silent, *process in cursor.fetchall()
     ]
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from lakehouse.alerts.courier import Courier, follows
+from lakehouse.audit.alone import hold_alone
 from lakehouse.audit.lease import TURN_SECONDS, Lease, hold
 from lakehouse.audit.log import Audit
 from lakehouse.audit.recorded import failure_recorded
@@ -86,18 +87,24 @@ class Run:
     def __enter__(self) -> Self:
         request = self.request
         names = [table.full_name for table in self._silver_tables() + self._gold_tables()]
-        url = self.settings.need_audit_url()
         # The pipeline's own name is held too: whoever holds it may end the rows of runs that died on another host.
         names.append(self.catalog.pipeline.name)
         told = (request.run_id, self.catalog.pipeline.name, request.attempt, request.trigger)
         with failure_recorded(self.settings, *told):
-            self._lease = hold(url, names, request.run_id, request.attempt, request.wait_seconds, TURN_SECONDS)
+            self._lease = self._hold(names)
         try:
             self._begin(names)
         except BaseException:
             self._lease.release()
             raise
         return self
+
+    def _hold(self, names: Sequence[str]) -> Lease:
+        request, url = self.request, self.settings.need_audit_url()
+        who = (request.run_id, request.attempt, request.wait_seconds)
+        if request.part:  # its scheduler has seen to it that it is alone
+            return hold(url, names, *who, TURN_SECONDS)
+        return hold_alone(url, self.audit, self.catalog.pipeline.name, names, *who)
 
     def _begin(self, names: Sequence[str]) -> None:
         request, pipeline = self.request, self.catalog.pipeline
