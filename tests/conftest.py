@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -23,6 +24,13 @@ from lakehouse.stack.postgres import PostgresServer, running
 ROOT = Path(__file__).parents[1]
 # Nothing in a test outlives it, so nothing has to reach the disk.
 UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes and whose like `make test` runs."""
+    for item in items:
+        if "LAKEHOUSE_TEST_DAILY" not in os.environ and item.get_closest_marker("daily"):
+            item.add_marker(pytest.mark.skip(reason="`.ci/daily` runs it"))
 
 
 @pytest.fixture(scope="session")

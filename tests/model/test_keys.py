@@ -41,7 +41,7 @@ def missing(lake, below, above, asked, arriving=()):
 
 
 @given(KEYS, KEYS, KEYS, KEYS, KEYS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_key_that_went_is_found_whatever_came(held, came, went, touched, arriving):
     """Whatever the window is said to bring: keys that the lake has, that came and went again, or none."""
     lake = held | went | touched
@@ -51,7 +51,7 @@ def test_every_key_that_went_is_found_whatever_came(held, came, went, touched, a
 
 
 @given(KEYS, KEYS, KEYS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_what_the_window_brings_makes_no_bucket_differ(held, came, changed):
     asked, lake = set(), held | changed
     assert missing(lake, lake | came, set(), asked, came | changed) == []

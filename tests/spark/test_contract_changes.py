@@ -41,7 +41,7 @@ def at(minute: int) -> datetime:
     return DAY + timedelta(minutes=minute)
 
 
-@pytest.fixture(scope="module", params=[2_000_000, 0], ids=["driver", "spark"])
+@pytest.fixture(scope="module", params=[2_000_000, pytest.param(0, marks=pytest.mark.daily)], ids=["driver", "spark"])
 def loaded(request, module_house, build):
     total = build.contract(["id string key", "n bigint"], **BY_KEY)
     made = module_house(

@@ -36,7 +36,7 @@ def contracts(build, **block):
     return {"silver.orders": orders, "silver.products": products, "silver.items": items}
 
 
-@pytest.fixture(scope="module", params=[2_000_000, 0], ids=["driver", "spark"])
+@pytest.fixture(scope="module", params=[2_000_000, pytest.param(0, marks=pytest.mark.daily)], ids=["driver", "spark"])
 def loaded(request, module_house, build):
     """Order o1 is odd, and so are its items orphans; i3 has no product either, i4 is wrong in itself."""
     made = module_house(contracts(build, history=True), small_batch_rows=request.param)

@@ -15,7 +15,7 @@ import pytest
 pytestmark = [pytest.mark.stack, pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(600)]
 NOTHING_PUBLISHED = ("--layers", "bronze,silver", "--no-publish")
 # By the driver itself, or all by Spark.
-ROADS = ["50000", "0"]
+ROADS = ["50000", pytest.param("0", marks=pytest.mark.daily)]
 
 
 @pytest.fixture

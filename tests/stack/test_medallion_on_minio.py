@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -22,6 +24,7 @@ import requests
 from pydantic import SecretStr
 
 from lakehouse.audit.migrate import migrate
+from lakehouse.dags.asked import platform_run_id
 from lakehouse.lake import Lake
 from lakehouse.publish.manifest import Manifest
 from lakehouse.publish.store import current
@@ -37,12 +40,19 @@ from lakehouse.stack.up import down, up
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(2400)]
 ROOT = Path(__file__).parents[2]
 PATIENCE = 1000
-# Minutes on a busy machine: a person's day, not a change's.
-daily = pytest.mark.skipif("LAKEHOUSE_TEST_DAILY" not in os.environ, reason="`.ci/daily` runs it")
 
 
 @pytest.fixture(scope="module")
-def stack(new_settings: Callable[[], Settings], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def discord(fake_discord: ModuleType) -> Iterator[Any]:
+    """The channel that the stack's runs are told to."""
+    with fake_discord.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(
+    new_settings: Callable[[], Settings], tmp_path_factory: pytest.TempPathFactory, discord: Any
+) -> Iterator[Settings]:
     """A stack whose lake is MinIO, with made data for its source, an audit schema, and specs that may be edited."""
     made, folder = new_settings(), tmp_path_factory.mktemp("medallion")
     server = native_postgres(made, layout(made))
@@ -53,6 +63,8 @@ def stack(new_settings: Callable[[], Settings], tmp_path_factory: pytest.TempPat
         "s3_endpoint": f"http://127.0.0.1:{made.minio_port}",
         "audit_url": SecretStr(server.url("audit")),
         "connections": {"source": SecretStr(server.url("source"))},
+        "discord_webhook_url": SecretStr(discord.url),
+        "discord_hosts": discord.hosts,
     }
     settings = made.model_copy(update=told)
     write_sample(settings.raw, scale=0.01)
@@ -61,10 +73,28 @@ def stack(new_settings: Callable[[], Settings], tmp_path_factory: pytest.TempPat
     spec.write_text(re.sub(r"https://[^/]*", "http://127.0.0.1:9", spec.read_text()))  # no test asks the Internet
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(airflow, "SILENCE_SECONDS", 15)
+        let_in(discord, folder / "discord.pem", patch)
         up(settings)
     migrate(settings.need_audit_url(), ROOT / "warehouse" / "migrations")
     yield settings
     down(settings)
+
+
+def let_in(discord: Any, certificate: Path, patch: pytest.MonkeyPatch) -> None:
+    """Have every process of Airflow reach the local server as discord.com."""
+    certificate.write_text(discord.certificate)
+    told = {"PYTHONPATH": str(Path(__file__).with_name("beside_airflow")), "DISCORD_CERTIFICATE": str(certificate)}
+    environment = airflow.airflow_environment
+    patch.setattr(airflow, "airflow_environment", lambda *of: environment(*of) | told)
+
+
+def first_told(discord: Any, sign: str, run_id: str) -> float | None:
+    """When a run's message first had this sign in its title, in seconds since 1970; None: it has not yet."""
+    for *_, body, at in discord.requests:
+        for embed in body.get("embeds", []):
+            if embed["title"].startswith(sign) and embed["footer"]["text"].endswith(run_id):
+                return float(at)
+    return None
 
 
 class Api:
@@ -233,7 +263,20 @@ def nothing_runs(settings: Settings) -> bool:
     return not rows and not processes(settings, "/spark/jobs/")
 
 
-def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_work(stack: Settings, api: Api) -> None:
+def test_a_run_is_one_message_that_was_edited(stack: Settings, discord: Any) -> None:
+    runs = [run_id for (run_id,) in ask(stack, "SELECT run_id FROM audit.runs WHERE trigger = 'airflow'")]
+    assert len(runs) == 2
+    for run_id in runs:
+        eventually(lambda run_id=run_id: first_told(discord, "🟠", run_id) or first_told(discord, "🟢", run_id), "told")
+        (shown,) = [each for each in discord.shown() if each["footer"]["text"].endswith(run_id)]
+        assert "succeeded" in shown["title"]
+        assert "/dags/medallion_pipeline/runs/" in str(shown["fields"])
+        assert first_told(discord, "🔵", run_id)
+
+
+def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_work(
+    stack: Settings, api: Api, discord: Any
+) -> None:
     before = current(stack, "olist")
     run = api.trigger("medallion_pipeline", {"full_refresh": True, "tables": [f"silver.{SMALL}"]})
     at_work = "SELECT layer FROM audit.run_logs WHERE status = 'RUNNING'"
@@ -254,6 +297,13 @@ def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_w
     assert re.search(f"^task fetch_holidays failed: {words}", other[0])
     assert api.end(run) == "failed"
     assert current(stack, "olist") == before
+    run_id = platform_run_id("olist", run.rpartition("/")[2])
+    eventually(lambda: first_told(discord, "🔴", run_id), "the cancelled run is told", 30)
+    ended = datetime.fromisoformat(api.call("GET", f"{run}/taskInstances/{task}").json()["end_date"])
+    # The promise is 5 s; beside other tests two cores may be busy for longer.
+    assert (first_told(discord, "🔴", run_id) or 0) - ended.timestamp() < 10
+    refusal = platform_run_id("olist", refused.rpartition("/")[2])
+    eventually(lambda: first_told(discord, "🔴", refusal), "the refused run is told", 30)
 
 
 def test_bad_values_are_refused_in_the_form_or_by_the_first_task(stack: Settings, api: Api) -> None:
@@ -342,7 +392,7 @@ def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, brows
     browser.check_pages(stack, run)
 
 
-@daily
+@pytest.mark.daily
 def test_a_backfill_reads_its_date_alone_though_the_scheduler_is_killed_in_it(stack: Settings, api: Api) -> None:
     """Last: Airflow then begins the scheduled run of today."""
     keys = move_to_2018(stack)

@@ -55,7 +55,7 @@ def refused(shop, done) -> None:
     assert shop.lake["S3_SECRET_KEY"] not in done.stderr + told
 
 
-@pytest.mark.parametrize("rows", [DRIVER, SPARK])
+@pytest.mark.parametrize("rows", [DRIVER, pytest.param(SPARK, marks=pytest.mark.daily)])
 def test_a_slow_store_that_stumbles_is_borne(drill, shop, forwarder, direct, rows):
     seen = itertools.count(1)
     stumbled = []

@@ -11,8 +11,6 @@ from random import Random
 import pytest
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
-# Minutes on a busy machine: a person's day, not a change's.
-daily = pytest.mark.skipif("LAKEHOUSE_TEST_DAILY" not in os.environ, reason="`.ci/daily` runs it")
 KILLED = -signal.SIGKILL
 LEDGER = "inserted + updated + unchanged + stale + duplicate + quarantined + deleted"
 # Where the consumer ends, in the order of a micro-batch: at which call of what.
@@ -66,7 +64,7 @@ def be_killed(drill, point: str) -> None:
     assert consumer.wait(180) == KILLED, f"{point}: {drill.said(consumer)}"
 
 
-@daily
+@pytest.mark.daily
 def test_in_an_object_store_that_is_killed_too(drill_in_store, store):
     drill = drill_in_store
     producer = drill.produce(rate=300)
@@ -88,7 +86,7 @@ def test_in_an_object_store_that_is_killed_too(drill_in_store, store):
     need_every_event_once(drill)
 
 
-@daily
+@pytest.mark.daily
 def test_a_consumer_killed_at_random_moments(drill):
     seed = int.from_bytes(os.urandom(4))
     print(f"seed {seed}")
@@ -103,7 +101,7 @@ def test_a_consumer_killed_at_random_moments(drill):
     need_every_event_once(drill)
 
 
-@daily
+@pytest.mark.daily
 def test_a_broker_killed_twice_while_events_flow(drill, broker):
     producer, consumer = drill.produce(rate=500), drill.consume()
     for _ in range(2):
