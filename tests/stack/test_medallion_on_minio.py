@@ -275,7 +275,7 @@ def test_a_run_is_one_message_that_was_edited(stack: Settings, discord: Any) -> 
 
 
 def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_work(
-    stack: Settings, api: Api, discord: Any
+    stack: Settings, api: Api, discord: Any, record_property: Callable[[str, object], None]
 ) -> None:
     before = current(stack, "olist")
     run = api.trigger("medallion_pipeline", {"full_refresh": True, "tables": [f"silver.{SMALL}"]})
@@ -300,8 +300,9 @@ def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_w
     run_id = platform_run_id("olist", run.rpartition("/")[2])
     eventually(lambda: first_told(discord, "🔴", run_id), "the cancelled run is told", 30)
     ended = datetime.fromisoformat(api.call("GET", f"{run}/taskInstances/{task}").json()["end_date"])
-    # The promise is 5 s; beside other tests two cores may be busy for longer.
-    assert (first_told(discord, "🔴", run_id) or 0) - ended.timestamp() < 10
+    seconds = (first_told(discord, "🔴", run_id) or 0) - ended.timestamp()
+    record_property("from the task's end to its message, s", round(seconds, 2))
+    assert seconds < 10  # the promise is 5 s; beside other tests two cores may be busy for longer
     refusal = platform_run_id("olist", refused.rpartition("/")[2])
     eventually(lambda: first_told(discord, "🔴", refusal), "the refused run is told", 30)
 
