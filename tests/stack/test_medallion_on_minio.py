@@ -73,17 +73,18 @@ def stack(
     spec.write_text(re.sub(r"https://[^/]*", "http://127.0.0.1:9", spec.read_text()))  # no test asks the Internet
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(airflow, "SILENCE_SECONDS", 15)
-        let_in(discord, folder / "discord.pem", patch)
+        tell_airflow(discord, folder / "discord.pem", patch)
         up(settings)
     migrate(settings.need_audit_url(), ROOT / "warehouse" / "migrations")
     yield settings
     down(settings)
 
 
-def let_in(discord: Any, certificate: Path, patch: pytest.MonkeyPatch) -> None:
-    """Have every process of Airflow reach the local server as discord.com."""
+def tell_airflow(discord: Any, certificate: Path, patch: pytest.MonkeyPatch) -> None:
+    """Have every process of Airflow reach the local server as discord.com, and read edited specs soon."""
     certificate.write_text(discord.certificate)
     told = {"PYTHONPATH": str(Path(__file__).with_name("beside_airflow")), "DISCORD_CERTIFICATE": str(certificate)}
+    told["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] = "5"  # who edits a spec need not wait for 30 s
     environment = airflow.airflow_environment
     patch.setattr(airflow, "airflow_environment", lambda *of: environment(*of) | told)
 
@@ -386,6 +387,31 @@ def test_review_events_come_into_the_same_table_and_are_compared(stack: Settings
     query = "SELECT inserted + updated > 0 FROM audit.run_logs WHERE table_name = 'olist.gold.fact_reviews' "
     told = ask(stack, query + "ORDER BY started_at DESC LIMIT 1")
     assert told == [(True,)]
+
+
+def test_specs_that_are_broken_during_a_run_end_it_with_what_is_wrong_and_once_repaired_it_recovers(
+    stack: Settings, api: Api, discord: Any
+) -> None:
+    contract, before = stack.pipelines / "olist" / "silver" / "sellers.odcs.yaml", current(stack, "olist")
+    sound = contract.read_text()
+    run = api.trigger("medallion_pipeline", {"full_refresh": True, "tables": [f"silver.{SMALL}"]})
+    eventually(lambda: api.tasks(run).get("bronze_ingestion", ("", 0))[0] == "running", "the run is at work")
+    contract.write_text(sound.replace("watermark: updated_at", "watermark: no_such"))
+    assert api.end(run) == "failed"
+    eventually(lambda: nothing_runs(stack), "nothing is at work any more", 60)
+    run_id = platform_run_id("olist", run.rpartition("/")[2])
+    ((error,),) = ask(stack, f"SELECT error FROM audit.runs WHERE run_id = '{run_id}'")
+    assert re.search(r"sellers\.odcs\.yaml:\d+.*no_such", error), error
+    assert any("no_such" in api.log(run, task) for task, (state, _) in api.tasks(run).items() if state == "failed")
+    assert current(stack, "olist") == before
+    eventually(lambda: first_told(discord, "🔴", run_id), "the broken run is told", 30)
+    contract.write_text(sound)
+    task_names = lambda: str(api.call("GET", "dags/medallion_pipeline/tasks").json())  # noqa: E731
+    eventually(lambda: "fetch_holidays" in task_names(), "the DAG is what it was")
+    again = api.trigger("medallion_pipeline")
+    assert api.end(again) == "success"
+    run_id = platform_run_id("olist", again.rpartition("/")[2])
+    eventually(lambda: first_told(discord, "🟢 olist recovered", run_id), "the recovery is told", 30)
 
 
 def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, browser: Any) -> None:
