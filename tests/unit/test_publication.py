@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 import shutil
 from datetime import UTC, datetime
@@ -10,9 +12,12 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
+from lakehouse.changes.definition import new_table
+from lakehouse.changes.files import snapshot
+from lakehouse.changes.write import Change, Commit, commit_change
 from lakehouse.errors import GateFailed, LeaseLost, ParameterError, StateError, StoreUnavailable
 from lakehouse.lake.tables import reading
 from lakehouse.publication import covered_tables, go_back, make_public, published_tables
@@ -98,6 +103,40 @@ def publish(settings, shop, audit, judged, guard=lambda: None):
 
 def manifests(settings: Settings) -> list[str]:
     return sorted(path.name for path in Path(settings.table_uri("ops")).rglob("*.json"))
+
+
+def read_no_row(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("rows are read")
+
+    monkeypatch.setattr(DeltaTable, "scan", refuse)
+
+
+def test_rows_are_counted_by_the_log_without_those_that_were_deleted(settings, shop, monkeypatch):
+    uri, application = settings.table_uri("silver", "shop", NAME.rpartition(".")[2]), itertools.count(1)
+    rows = pa.table({name: pa.array(["a", "b", "c"]) for name in shop.table(NAME.partition(".")[2]).column_names})
+    table = new_table(settings, uri, rows.schema)
+    commit_change(table, Change.appending(rows, table), Commit("test", next(application)))
+    read_no_row(monkeypatch)
+    for left, keys in ((1, ["a", "c"]), (0, ["b"])):
+        table = snapshot(settings, DeltaTable(uri), uri)
+        deleted = table.read(among={table.schema.names[0]: pa.array(keys)})
+        none = table.none()
+        commit_change(table, Change(none, none, none, deleted), Commit("test", next(application)))
+        if left:
+            assert [check.value for check in pass_gate(settings, shop).checks] == [left]
+    with pytest.raises(GateFailed, match="some_rows is 0"):
+        pass_gate(settings, shop)
+
+
+def test_rows_of_a_file_without_statistics_are_read(settings, shop):
+    write(settings, ["toys", "books"])
+    log = Path(settings.table_uri("silver", "shop", NAME.rpartition(".")[2])) / "_delta_log" / f"{0:020d}.json"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        line.get("add", {}).pop("stats", None)
+    log.write_text("\n".join(map(json.dumps, lines)))
+    assert [check.value for check in pass_gate(settings, shop).checks] == [2]
 
 
 def test_what_passes_is_published_once(settings, shop, audit):
