@@ -37,6 +37,11 @@ class Columns:
             self._drop()
         return column
 
+    def held(self, file: str, name: str, kind: pa.DataType) -> pa.ChunkedArray | None:
+        """Return a column of a file in a type, or None where it is not held."""
+        with self._lock:
+            return self._held.get((file, name, str(kind)))
+
     @contextmanager
     def at_most(self, most_bytes: int) -> Iterator[None]:
         """Hold fewer bytes until the block ends: a stream's files are new in each micro-batch, and old in the next."""

@@ -71,10 +71,10 @@ class Snapshot:
         numbers, places = rows.column(FILE).to_numpy(), rows.column(ROW).to_numpy()
         parts, order = [self.none()], [np.arange(0)]
         for index in np.unique(numbers):
-            mine = np.flatnonzero(numbers == index)
-            with self.place.open_file(unquote(self.files[index]["path"])) as source:
+            mine, path = np.flatnonzero(numbers == index), unquote(self.files[index]["path"])
+            with self.place.open_file(path) as source:
                 file = pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=True)
-                found = read_columns(file, self.schema.names, self.schema).take(places[mine])
+                found = self._columns(file, path, self.schema.names).take(places[mine])
             parts.append(self._with_places(found, index, places[mine]))
             order.append(mine)
         return pa.concat_tables(parts).take(np.argsort(np.concatenate(order)))
@@ -102,15 +102,14 @@ class Snapshot:
         with self.place.open_file(path) as source:
             file = pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=True)
             rows = self._live_rows(index, file)
+            known = {}
             for name, values in among.items():
-                column = self._column(file, path, name)
+                column = known[name] = self._column(file, path, name)
                 alike = column if column.type == values.type else column.cast(values.type)
                 rows = rows[pc.is_in(alike, value_set=values).to_numpy(zero_copy_only=False)[rows]]
                 if not len(rows):
                     return self.none(columns)
-            kept = {name: self._column(file, path, name) for name in wanted if name in among}
-            others = read_columns(file, [name for name in wanted if name not in among], self.schema)
-        table = pa.table({name: kept[name] if name in kept else others.column(name) for name in wanted})
+            table = self._columns(file, path, wanted, known)
         return self._with_places(table if len(rows) == len(table) else table.take(rows), index, rows)
 
     def _column(self, file: pq.ParquetFile, path: str, name: str) -> pa.ChunkedArray:
@@ -118,6 +117,18 @@ class Snapshot:
         kind = self.schema.field(name).type
         address = self._address(path)
         return COLUMNS.get(address, name, kind, lambda: read_columns(file, [name], self.schema).column(name))
+
+    def _columns(
+        self, file: pq.ParquetFile, path: str, names: Sequence[str], known: Mapping[str, pa.ChunkedArray] | None = None
+    ) -> pa.Table:
+        """Return columns of a file: those that are known, those that are in memory, the others from the file."""
+        there = dict(known or {})
+        for name in names:
+            held = COLUMNS.held(self._address(path), name, self.schema.field(name).type)
+            if held is not None:
+                there[name] = held
+        read = read_columns(file, [name for name in names if name not in there], self.schema)
+        return pa.table({name: there[name] if name in there else read.column(name) for name in names})
 
     def _address(self, path: str) -> str:
         return f"{self.place.uri}/{path}"
@@ -141,6 +152,14 @@ def rows_of(add: Action) -> int:
     """Return how many rows of a file are in the table."""
     vector = add.get("deletionVector") or {}
     return stored_rows(add) - int(vector.get("cardinality", 0))
+
+
+def rows_by_log(place: Place, version: int) -> int | None:
+    """Return how many rows a version of a table has, by its log alone; None where a file came without statistics."""
+    files = active_files(place, version)
+    if any("numRecords" not in json.loads(add.get("stats") or "{}") for add in files):
+        return None
+    return sum(rows_of(add) for add in files)
 
 
 def stored_rows(add: Action) -> int:

@@ -157,7 +157,10 @@ def compare(rebuild: Rebuild) -> tuple[Ledger, Change]:
     if rebuild.desired is None:
         return Ledger(), Change.appending(table.none(), table)
     found = differences(rebuild.desired, rebuild.held, rebuild.work.table.key)
-    found = replace(found, before=table.complete(found.before), deleted=table.complete(found.deleted))
+    # In one read: each reads whole columns, however few rows it is for.
+    whole = table.complete(pa.concat_tables([found.before, found.deleted]))
+    updated = found.before.num_rows
+    found = replace(found, before=whole.slice(0, updated), deleted=whole.slice(updated))
     ledger = Ledger(
         inserted=found.inserted.num_rows,
         updated=found.updated.num_rows,
