@@ -19,7 +19,7 @@ MIB_IN_GB = 1024 * 1024 / 1e9
 
 
 class Report:
-    """The figures of one benchmark, medians over its repetitions."""
+    """The figures of one benchmark, medians over its repetitions and days."""
 
     def __init__(self, measured: dict[str, Any]) -> None:
         self.measured = measured
@@ -92,11 +92,12 @@ class Report:
     def about(self) -> str:
         """Say what was measured where."""
         machine, rows = self.measured["machine"], sum(self.measured["rows"].values())
-        times = self.measured["repeat"]
+        times, days = self.measured["repeat"], self.measured["days"]
         return (
             f"Measured {self.measured['at']} at commit {machine['commit']} on {machine['cores']} cores and "
             f"{machine['memory_gb']} GB of memory, on {self.measured['data']} ({rows:,} rows); "
-            + ("each step once." if times == 1 else f"each step {times} times, medians.")
+            + ("every step once" if times == 1 else f"every step {times} times")
+            + f", and {days} days one after another; medians."
         )
 
     def text(self) -> str:

@@ -197,16 +197,17 @@ def kinds(ours: dict[str, float], sparks: dict[str, float]) -> dict[str, float]:
     }
 
 
-def compare(bench: Bench, raw: Path, programs: list[str], changes: float, **about: Any) -> dict[str, int]:
-    """Take the programs through the load, a run with nothing changed and the same changes; return the source's rows."""
+def compare(bench: Bench, raw: Path, programs: list[str], changes: float, days: int, **about: Any) -> dict[str, int]:
+    """Take the programs through the load, a run with nothing changed and so many days; return the source's rows."""
     rows = bench.start_over(raw)
     for program in programs:
         bench.measure(program, "load", **about)
     if "a" in programs:
         bench.measure("a", "nothing", **about)
-    simulate(bench.server.url("source"), changes=changes, seed=bench.seed)
-    for program in programs:
-        bench.measure(program, "increment", **about)
+    for day in range(days):
+        simulate(bench.server.url("source"), changes=changes, seed=bench.seed + day)
+        for program in programs:
+            bench.measure(program, "increment", **about)
     return rows
 
 
@@ -257,6 +258,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--changes", type=float, default=0.01, help="share of the source that the simulated day changes"
     )
+    parser.add_argument(
+        "--days", type=int, default=3, help="days to simulate one after another; the median is reported"
+    )
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument(
         "--ten-times", nargs="?", const="a", help="programs (default a) to give the same batch at scale 10"
@@ -271,12 +275,12 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         bench = Bench(postgres, pid, work, options.lock, options.seed)
         raw = sample(work, options.scale, options.seed) if options.scale else options.raw
         for repetition in range(options.repeat):
-            rows = compare(bench, raw, options.only.split(","), options.changes, repetition=repetition)
+            rows = compare(bench, raw, options.only.split(","), options.changes, options.days, repetition=repetition)
         kinds_of_work = profile(bench, raw, options.changes) if "a" in options.only else {}
         if options.ten_times:
             for scale in (1, 10):  # the same number of changes against both
                 folder = sample(work, scale, options.seed)
-                compare(bench, folder, options.ten_times.split(","), options.changes / scale, scale=scale)
+                compare(bench, folder, options.ten_times.split(","), options.changes / scale, options.days, scale=scale)
                 shutil.rmtree(folder)
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -284,6 +288,7 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         "rows": rows,
         "changes": options.changes,
         "repeat": options.repeat,
+        "days": options.days,
         "machine": machine(),
         "kinds": kinds_of_work,
         "runs": bench.figures,
