@@ -389,6 +389,7 @@ def test_review_events_come_into_the_same_table_and_are_compared(stack: Settings
     assert told == [(True,)]
 
 
+@pytest.mark.daily
 def test_specs_that_are_broken_during_a_run_end_it_with_what_is_wrong_and_once_repaired_it_recovers(
     stack: Settings, api: Api, discord: Any
 ) -> None:
