@@ -10,8 +10,6 @@ from deltalake import DeltaTable
 from sqlglot import exp
 
 from lakehouse.audit.result import CheckResult
-from lakehouse.changes.files import rows_by_log
-from lakehouse.changes.place import place_of
 from lakehouse.errors import GateFailed
 from lakehouse.lake import Lake
 from lakehouse.lake.tables import reading
@@ -60,6 +58,9 @@ def _columns(query: str, table: Table) -> list[str]:
 
 def judge_tables(lake: Lake, tables: Iterable[Table], current: Manifest | None) -> list[CheckResult]:
     """Check each table whose version is not the published one."""
+    from lakehouse.changes.files import rows_by_log  # not before: they bring numpy, and a DAG file is parsed without
+    from lakehouse.changes.place import place_of
+
     results: list[CheckResult] = []
     for table in tables:
         delta = lake.open(lake.of(table))
