@@ -207,6 +207,9 @@ def test_what_repairs_nothing_is_no_recovery_and_hides_none(audit, sender, disco
         ("asked", "airflow", {"tables": [], "dry_run": True}, "SUCCESS"),
         ("part", "airflow", {"tables": ["orders"], "dry_run": False}, "SUCCESS"),
         ("layer", "cli", {"tables": [], "layers": ["gold"]}, "SUCCESS"),
+        ("stretch", "cli", {"tables": [], "window_from": "2018-01-01 00:00:00+00:00"}, "SUCCESS"),
+        ("up to", "airflow", {"tables": None, "window_from": None, "window_to": "2018-01-02"}, "SUCCESS"),
+        ("date", "airflow", {"tables": None, "window_from": "", "backfill": "2018-01-01"}, "SUCCESS"),
         ("repaired", "cli", {"tables": [], "layers": ["bronze", "silver", "gold"]}, "SUCCESS"),
         ("next", "airflow", {"tables": None, "dry_run": None}, "SUCCESS"),
     ]
@@ -217,6 +220,16 @@ def test_what_repairs_nothing_is_no_recovery_and_hides_none(audit, sender, disco
     assert [each["title"] for each in discord.shown()] == ["🔴 olist failed", "🟢 olist recovered"]
     assert fields(discord.shown()[1])["Recovered"] == "The run before it, `failed`, had failed."
     assert states(ask) == [("failed", "SENT", 1), ("repaired", "SENT", 1)]
+
+
+def test_a_run_that_was_refused_beside_another_is_nothing_to_recover_from(audit, sender, discord):
+    audit.start_run("at work", "olist", 1, "airflow")
+    fail(audit, "refused")
+    audit.finish_run("at work", 1, "SUCCESS")
+    audit.start_run("next", "olist", 1, "airflow")
+    audit.finish_run("next", 1, "SUCCESS")
+    sender.drain(1)
+    assert [each["title"] for each in discord.shown()] == ["🔴 olist failed"]
 
 
 def test_maintenance_recovers_from_its_own_failures(audit, sender, discord):

@@ -34,11 +34,20 @@ WITH alert AS (
 SELECT alert_id FROM alert
 """
 _IS_FOLLOWED = "SELECT EXISTS (SELECT FROM audit.alerts WHERE dedupe_key = %s)"
-# A run of some tables or layers, and one that only says what it would do, repair nothing; maintenance repairs its own.
+# A run of some tables, layers or dates, and one that only says what it would do, repair nothing.
 _WHOLE = """(
     coalesce({run}.params -> 'tables', 'null') IN ('null', '[]')
     AND coalesce({run}.params -> 'dry_run', 'null') IN ('null', 'false')
+    AND concat({run}.params ->> 'window_from', {run}.params ->> 'window_to', {run}.params ->> 'backfill') = ''
     AND coalesce({run}.params -> 'layers' @> '["bronze", "silver", "gold"]', true)
+)"""
+# One run of a pipeline is at work at a time: what failed within another's time was refused, and broke nothing.
+_REFUSED = """(
+    earlier.run_id <> this.run_id AND EXISTS (
+        SELECT FROM audit.runs AS beside
+        WHERE beside.pipeline = earlier.pipeline AND beside.run_id <> earlier.run_id
+          AND beside.started_at < earlier.started_at AND coalesce(beside.ended_at, 'infinity') > earlier.ended_at
+    )
 )"""
 _FAILED_BEFORE = f"""
 SELECT CASE WHEN earlier.status = 'FAILED' THEN earlier.run_id END
@@ -47,7 +56,7 @@ WHERE this.run_id = %s AND this.attempt = %s
   AND (earlier.trigger = 'maintenance') = (this.trigger = 'maintenance')
   AND (earlier.run_id = this.run_id AND earlier.attempt < this.attempt
     OR earlier.run_id <> this.run_id AND earlier.started_at < this.started_at AND {_WHOLE.format(run="this")})
-  AND (earlier.status = 'FAILED' OR earlier.status = 'SUCCESS' AND {_WHOLE.format(run="earlier")})
+  AND (earlier.status = 'FAILED' AND NOT {_REFUSED} OR earlier.status = 'SUCCESS' AND {_WHOLE.format(run="earlier")})
 ORDER BY earlier.started_at DESC LIMIT 1
 """
 
