@@ -242,6 +242,16 @@ def test_a_run_is_found_by_airflows_own_names(client, good):
         assert "has touched no table" in missing.text
 
 
+@pytest.mark.parametrize("begin", ["start_run", "begin_part"])
+def test_what_a_task_of_airflow_starts_is_found_by_its_dag_run(client, audit, monkeypatch, begin):
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "streaming_pipeline")
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_RUN_ID", DAG_RUN)
+    words = ("olist.reviews", 1, "airflow") if begin == "start_run" else ("olist.reviews", "airflow")
+    getattr(audit, begin)("stream-1", *words)
+    found = client.get("runs", params={"dag_id": "streaming_pipeline", "dag_run_id": DAG_RUN})
+    assert (found.status_code, found.headers["location"]) == (303, "/lakehouse/runs/stream-1")
+
+
 def test_a_run_that_is_not_there_is_named_and_the_nearest_too(client, good):
     answer = client.get("runs/olist-r2")
     assert answer.status_code == 404

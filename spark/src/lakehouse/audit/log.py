@@ -9,6 +9,7 @@ from typing import Any
 
 from lakehouse.audit import alert_rows, history, overview, run_rows, stream_rows, table_rows, values
 from lakehouse.audit.database import Cursor, Database
+from lakehouse.audit.link import page_of_this
 from lakehouse.audit.repair import Abandoned, repair
 from lakehouse.audit.result import CheckResult, TableResult
 from lakehouse.audit.run_rows import AtWork, RunStatus
@@ -40,14 +41,14 @@ class Audit(Database):
         attempt: int,
         trigger: str,
         params: Mapping[str, Any] | None = None,
-        link: str = "",
+        link: str | None = None,
     ) -> None:
         """Write that an attempt of a run began; a later process of the same attempt carries the row on.
 
-        `link` is the path of the run at its scheduler.
+        `link` is the path of the run at its scheduler; None: of the DAG run that this process works for, if any.
         """
-        told = values.document(params or {}, self.secrets)
-        self.transact(lambda cursor: run_rows.start(cursor, run_id, pipeline, attempt, trigger, told, link))
+        told, page = values.document(params or {}, self.secrets), page_of_this() if link is None else link
+        self.transact(lambda cursor: run_rows.start(cursor, run_id, pipeline, attempt, trigger, told, page))
 
     def finish_run(self, run_id: str, attempt: int, status: RunStatus, error: str | None = None) -> None:
         """Write how an attempt ended; a failure's alert is stored with it. Raises StateError when it never began."""
@@ -72,17 +73,22 @@ class Audit(Database):
         self.transact(lambda cursor: run_rows.tell_progress(cursor, run_id, pipeline, attempt))
 
     def begin_part(
-        self, run_id: str, pipeline: str, trigger: str, params: Mapping[str, Any] | None = None, link: str = ""
+        self,
+        run_id: str,
+        pipeline: str,
+        trigger: str,
+        params: Mapping[str, Any] | None = None,
+        link: str | None = None,
     ) -> int:
         """Write that a part of a run began in this process, and return the attempt that it belongs to.
 
         That is the attempt left open by `end_part`, or else a new one: what still says RUNNING of the run is ended as
         replaced. So parts that follow each other are one attempt, and a part that is tried again begins the next.
-        `link` is the path of the run at its scheduler.
+        `link` is as for `start_run`.
         """
-        told = values.document(params or {}, self.secrets)
+        told, page = values.document(params or {}, self.secrets), page_of_this() if link is None else link
         return self.transact(
-            lambda cursor: run_rows.begin_part(cursor, run_id, pipeline, trigger, told, self.secrets, link)
+            lambda cursor: run_rows.begin_part(cursor, run_id, pipeline, trigger, told, self.secrets, page)
         )
 
     def at_work(self, pipeline: str, run_id: str) -> list[AtWork]:

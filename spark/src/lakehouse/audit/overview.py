@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from lakehouse.audit.database import Cursor
 from lakehouse.audit.history import Row, rows
+from lakehouse.audit.link import page_of
 
 _RUNS = """
 SELECT newest.run_id, newest.attempt, newest.pipeline, newest.trigger, newest.status, newest.error,
@@ -54,7 +55,7 @@ def overview(cursor: Cursor, limit: int, pipeline: str | None) -> list[Row]:
 
 def run_of(cursor: Cursor, dag_run_id: str, dag_id: str | None) -> str | None:
     """Return the id of the newest run that Airflow started as this DAG run (of any DAG, if none is named), or None."""
-    dag = f"/dags/{quote(dag_id, safe='')}" if dag_id else ""
-    cursor.execute(_OF_LINK, {"end": f"{dag}/runs/{quote(dag_run_id, safe='')}"})
+    end = page_of(dag_id, dag_run_id) if dag_id else f"/runs/{quote(dag_run_id, safe='')}"
+    cursor.execute(_OF_LINK, {"end": end})
     found = cursor.fetchone()
     return str(found[0]) if found else None

@@ -32,11 +32,16 @@ class AtWork:
     silent_seconds: float
     process: Process
 
+    @property
+    def dag_run(self) -> str:
+        """Return the page of the DAG run whose tasks are the run's parts; "" of a run that is one process."""
+        return self.link if self.trigger == "airflow" else ""
+
     def has_tasks_to_come(self) -> bool:
         """Tell whether it is a scheduler's that may go on: its process is here, or the last sign of it is not old."""
         if self.process.host == Process.this().host:
-            return bool(self.link) and self.lives_here()
-        return bool(self.link) and self.silent_seconds < _TO_COME_SECONDS
+            return bool(self.dag_run) and self.lives_here()
+        return bool(self.dag_run) and self.silent_seconds < _TO_COME_SECONDS
 
     def lives_here(self) -> bool:
         """Tell whether its process is at work on this machine."""

@@ -67,7 +67,7 @@ def run_command(
     settings, (catalog, name) = load_settings(), _table(table)
     bounds = Bounds(until, until_sent, minutes, patience)
     request = StreamRequest(
-        run_id or new_run_id("stream"), name, bounds, trigger, "", accept_loss, most, linger
+        run_id or new_run_id("stream"), name, bounds, trigger, accept_loss, most, linger
     )  # fmt: skip
     keep_little()
     tell = partial(notes.print, soft_wrap=True)

@@ -54,7 +54,6 @@ class StreamRequest:
     table: str
     bounds: Bounds = field(default_factory=Bounds)
     trigger: str = "cli"
-    link: str = ""
     accept_loss: bool = False
     most: int = 25_000
     linger: float = 0.2
@@ -106,7 +105,7 @@ class StreamRun:
             stack.enter_context(self.audit)
             stack.callback(Courier(self.settings).close)
             params = asdict(request.bounds)
-            self.attempt = self.audit.begin_part(request.run_id, self.name, request.trigger, params, request.link)
+            self.attempt = self.audit.begin_part(request.run_id, self.name, request.trigger, params)
             try:
                 self._lease = stack.enter_context(self._hold(self.name, 0))
                 self.audit.repair(request.run_id, self.attempt, [self.name])
