@@ -212,9 +212,11 @@ def test_a_verbs_exit_code_decides_whether_it_is_tried_again(ran):
 
 
 def test_maintenance_calls_the_verb_for_each_sound_pipeline(ran):
-    words = ["maintain", "--pipeline", "shop", "--json"]
-    assert (ran["maintained"]["state"], ran["maintained"]["verbs"]) == ("success", [words])
-    assert ran["maintenance_planned"]["verbs"] == [[*words[:3], "--dry-run", "--json"]]
+    ((*words, run_option, run_id, attempt_option, attempt, as_json),) = ran["maintained"]["verbs"]
+    assert (ran["maintained"]["state"], words) == ("success", ["maintain", "--pipeline", "shop"])
+    assert (run_option, attempt_option, attempt, as_json) == ("--run-id", "--attempt", "1", "--json")
+    assert run_id.startswith("shop-maintenance-")
+    assert ran["maintenance_planned"]["verbs"][0][:4] == [*words, "--dry-run"]
     refused = ran["maintenance_refused"]
     assert (refused["state"], refused["failed"]) == ("failed", {"shop": "error: no table is there."})
     assert len(refused["verbs"]) == 1

@@ -184,7 +184,7 @@ def test_a_table_that_cannot_be_read_keeps_no_other_from_care_and_the_audit_says
 
 def test_it_waits_for_no_run_and_no_run_for_it(shop):
     with (
-        maintenance(shop.settings, shop.catalog, new_id(), 0),
+        maintenance(shop.settings, shop.catalog, new_id(), 1, 0),
         pytest.raises(LeaseHeld, match="held"),
     ):
         shop.ok("silver", "gold")

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import DAG, get_current_context
 
+from lakehouse.dags.asked import platform_run_id
 from lakehouse.dags.form import DRY_RUN
 from lakehouse.dags.step import StepOperator
 from lakehouse.dags.ticks import from_next_tick
@@ -67,5 +68,7 @@ class MaintenanceOperator(StepOperator):
 
 def maintain(pipeline: str) -> Any:
     """Maintain a pipeline's tables, or say what would be done; return it by table."""
-    words = ["--dry-run"] if get_current_context()["params"].get("dry_run") else []
-    return call_verb("maintain", "--pipeline", pipeline, *words)
+    context = get_current_context()
+    words = ["--dry-run"] if context["params"].get("dry_run") else []
+    words += ["--run-id", platform_run_id(f"{pipeline}-maintenance", context["run_id"])]
+    return call_verb("maintain", "--pipeline", pipeline, *words, "--attempt", str(context["ti"].try_number))

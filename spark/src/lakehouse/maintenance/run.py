@@ -62,42 +62,44 @@ def surveys(settings: Settings, catalog: Catalog) -> Iterator[tuple[Kept, Survey
 
 
 @contextmanager
-def maintenance(settings: Settings, catalog: Catalog, run_id: str, wait_seconds: float) -> Iterator[Audit]:
+def maintenance(
+    settings: Settings, catalog: Catalog, run_id: str, attempt: int, wait_seconds: float
+) -> Iterator[Audit]:
     """Hold the pipeline and its run's audit row; what is raised inside ends the row FAILED."""
     url, name = settings.need_audit_url(), catalog.pipeline.name
     audit, names = Audit(url, secrets_of(settings)), [name, *(table.full_name for table in catalog.tables.values())]
-    with failure_recorded(settings, run_id, name, 1, LAYER):
-        lease = hold(url, names, run_id, 1, wait_seconds, TURN_SECONDS)
+    with failure_recorded(settings, run_id, name, attempt, LAYER):
+        lease = hold(url, names, run_id, attempt, wait_seconds, TURN_SECONDS)
     try:
-        audit.start_run(run_id, name, 1, LAYER, {})
-        audit.repair(run_id, 1, names)
+        audit.start_run(run_id, name, attempt, LAYER, {})
+        audit.repair(run_id, attempt, names)
         yield audit
-        audit.finish_run(run_id, 1, "SUCCESS")
+        audit.finish_run(run_id, attempt, "SUCCESS")
     except BaseException as error:
-        audit.finish_failed(run_id, 1, error)
+        audit.finish_failed(run_id, attempt, error)
         raise
     finally:
         lease.release()
 
 
 def maintain(
-    settings: Settings, catalog: Catalog, run_id: str, compact: Compact, wait_seconds: float = 0
+    settings: Settings, catalog: Catalog, run_id: str, compact: Compact, attempt: int = 1, wait_seconds: float = 0
 ) -> list[Cared]:
     """Care for every table of a pipeline, one that fails keeping none of the others; return what was done.
 
     Raises the first failure when all are through.
     """
     done, lake = [], Lake(settings, catalog.pipeline.name)
-    with maintenance(settings, catalog, run_id, wait_seconds) as audit:
+    with maintenance(settings, catalog, run_id, attempt, wait_seconds) as audit:
         # A publication goes before the versions that only it names.
         prune(settings, catalog)
         for table, found in surveys(settings, catalog):
             if table.is_audited:
                 # The note of the newest commit is out of reach once another one is on top.
                 record_lost(audit, lake, table.uri, table.name, run_id)
-            audit.table_started(run_id, 1, LAYER, table.name)
+            audit.table_started(run_id, attempt, LAYER, table.name)
             done.append(_care(settings, lake, table, found, compact))
-            _record(audit, run_id, done[-1])
+            _record(audit, run_id, attempt, done[-1])
         for each in done:
             if each.error is not None:
                 raise each.error
@@ -120,9 +122,9 @@ def _care(settings: Settings, lake: Lake, table: Kept, found: Survey, compact: C
     return Cared(table.name, found, after, time.monotonic() - began)
 
 
-def _record(audit: Audit, run_id: str, cared: Cared) -> None:
+def _record(audit: Audit, run_id: str, attempt: int, cared: Cared) -> None:
     if cared.error is not None:
-        audit.table_failed(run_id, 1, LAYER, cared.table, str(cared.error))
+        audit.table_failed(run_id, attempt, LAYER, cared.table, str(cared.error))
         return
     worked = cared.before.pays or bool(cared.before.obsolete)
     result = TableResult(
@@ -133,4 +135,4 @@ def _record(audit: Audit, run_id: str, cared: Cared) -> None:
         version_written=cared.after.version if cared.before.pays else None,
         phases={"maintain": round(cared.seconds, 3)},
     )
-    audit.table_finished(run_id, 1, result)
+    audit.table_finished(run_id, attempt, result)
