@@ -94,10 +94,20 @@ def _columns(tables: dict[str, Table], table: Table) -> Iterator[Problem]:
         other = find_input(tables, table, name)
         if other is not None and column not in other.column_names:
             yield no_column(table, anchor, what, column, other.column_names, other.full_name)
+    yield from _foreign_keys(tables, table)
     if isinstance(table.block, Silver):
         yield from _references(tables, table, table.block)
     if isinstance(table.block, Incremental):
         yield from _lookups(tables, table, table.block)
+
+
+def _foreign_keys(tables: dict[str, Table], table: Table) -> Iterator[Problem]:
+    """Yield relationships by which a row could find several parents: it would be counted once for each."""
+    for foreign in table.foreign_keys:
+        other = find_input(tables, table, foreign.table)
+        if other is not None and foreign.key in other.column_names and other.key != (foreign.key,):
+            told = f"{foreign.key} is not the primary key of {other.full_name} ({', '.join(other.key)})."
+            yield found(table, foreign.column, f"relationships of {foreign.column}: {told}")
 
 
 def _references(tables: dict[str, Table], table: Table, block: Silver) -> Iterator[Problem]:
