@@ -157,6 +157,11 @@ def test_the_form_offers_the_tables_and_a_window(medallion):
         assert (params[name]["type"], params[name]["default"]) == (["null", kind], default)
 
 
+def test_the_sources_form_offers_to_replace_what_is_there_and_does_not_unasked(found):
+    ((name, param),) = found["dags"]["setup_source_db"]["params"].items()
+    assert (name, param["type"], param["default"]) == ("replace", ["null", "boolean"], False)
+
+
 def test_airflows_form_calls_no_param_required(found):
     for dag in found["dags"].values():
         assert all("null" in param["type"] for param in dag["params"].values())

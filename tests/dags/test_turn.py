@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
 import pytest
+from airflow.sdk.exceptions import AirflowRescheduleException
 
 from lakehouse.audit.lease import hold
 from lakehouse.audit.log import Audit
@@ -82,6 +84,25 @@ def test_any_other_run_waits_until_that_one_has_ended(settings, audit, monkeypat
     monkeypatch.setattr(turn, "time", SimpleNamespace(sleep=pause))
     take_turn(settings, audit, "olist", "r2", context(kind, "medallion_pipeline manual__1+00:00"))
     assert len(pauses) == 2
+
+
+def test_who_waits_for_long_leaves_its_slot_to_the_run_at_work(settings, audit, monkeypatch):
+    wait(audit)
+    pauses = []
+    monkeypatch.setattr(turn, "time", SimpleNamespace(sleep=pauses.append))
+    with pytest.raises(AirflowRescheduleException) as left:
+        take_turn(settings, audit, "olist", "r2", context("backfill", "medallion_pipeline manual__1+00:00"))
+    assert sum(pauses) == turn.SLOT_SECONDS
+    assert timedelta(0) < left.value.reschedule_date - datetime.now(UTC) <= turn.AWAY
+    assert not audit.is_known("r2")
+
+
+def test_a_maintenance_at_work_is_waited_for_though_it_has_a_page_in_airflow(settings, audit, monkeypatch):
+    wait(audit, "r2", LINK.replace("1", "2"))
+    audit.start_run("m1", "olist", 1, "maintenance", link="/dags/maintenance/runs/1")
+    lease = hold(settings.need_audit_url(), ["olist"], "m1", 1)
+    monkeypatch.setattr(turn, "time", SimpleNamespace(sleep=lambda _: lease.release()))
+    assert take_turn(settings, audit, "olist", "r2", context("scheduled", first=False)) == 1
 
 
 def test_a_run_that_had_its_turn_is_tried_again_instead(settings, audit):

@@ -78,7 +78,7 @@ def test_the_same_by_its_task_in_airflow(settings, tmp_path, ask, monkeypatch):
     class Try:
         try_number = 2
 
-    monkeypatch.setattr(source, "get_current_context", lambda: {"run_id": "manual__1", "ti": Try()})
+    monkeypatch.setattr(source, "get_current_context", lambda: {"run_id": "manual__1", "ti": Try(), "params": {}})
     with pytest.raises(Exception, match=r"olist_sellers_dataset\.csv"):
         source.source_task()
     ((*told, error),) = ask(ROWS)

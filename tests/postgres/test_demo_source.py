@@ -9,10 +9,13 @@ import pytest
 
 from lakehouse.errors import ParameterError
 from lakehouse.settings import Settings
+from lakehouse.source.filling import fill
 from lakehouse.source.load import setup_source
+from lakehouse.source.olist import TABLES
+from lakehouse.source.origin import Origin, origin_of
 from lakehouse.source.sample import write_sample
 from lakehouse.stack.demo import SOURCE_DAG, prepare_source
-from lakehouse.stack.demo_source import Origin, empty, need_of, origin_of, remember, remembered
+from lakehouse.stack.demo_source import empty, need_of, origin_in
 
 pytestmark = pytest.mark.postgres
 ORDERS = "olist_orders_dataset.csv"
@@ -30,8 +33,15 @@ def test_a_sample_is_known_by_scale_and_seed_and_a_persons_files_are_not(raw, tm
     assert origin_of(raw) == made
     with (raw / ORDERS).open("a") as file:
         file.write("\n")
+    corrected = origin_of(raw)
+    assert corrected.name == made.name
+    assert corrected.digest != made.digest
+    for table in TABLES.values():
+        with (raw / table.file).open("a") as file:
+            file.write("\n")
     theirs = origin_of(raw)
     assert "sample" not in theirs.name
+    assert (made.is_made, corrected.is_made, theirs.is_made) == (True, True, False)
     assert theirs.digest != made.digest
 
 
@@ -58,15 +68,15 @@ def test_only_the_same_files_need_nothing_and_only_another_origin_begins_anew(no
 
 
 def test_the_origin_is_remembered_as_long_as_the_schema_is_there(raw, database, ask):
-    assert remembered(database) is None
+    assert origin_in(database) is None
     setup_source(database, raw)
-    assert remembered(database) is None
-    remember(database, origin_of(raw))
-    assert remembered(database) == origin_of(raw)
+    assert origin_in(database) is None
+    fill(database, raw)
+    assert origin_in(database) == origin_of(raw)
     assert ask("SELECT count(*) > 0 FROM olist.orders") == [(True,)]
     empty(database)
     assert ask("SELECT to_regnamespace('olist')") == [(None,)]
-    assert remembered(database) is None
+    assert origin_in(database) is None
     empty(database)
 
 
@@ -74,14 +84,13 @@ def test_a_note_that_somebody_else_wrote_is_no_origin(database, ask):
     ask("CREATE SCHEMA olist")
     for note in ("the shop", "{}", "7", '{"name": "x"}'):
         ask("COMMENT ON SCHEMA olist IS %s", note)
-        assert remembered(database) is None
+        assert origin_in(database) is None
 
 
 @pytest.fixture
 def shop(raw, database) -> Settings:
     """Settings whose source holds the files of `raw`, and remembers that it does."""
-    setup_source(database, raw)
-    remember(database, origin_of(raw))
+    fill(database, raw)
     return Settings(_env_file=None, raw=raw, connections={"source": database})
 
 

@@ -24,17 +24,25 @@ def add_to(app: typer.Typer) -> None:
     app.command("simulate")(simulate_command)
 
 
-def setup_command(as_json: Json = False) -> None:
+def setup_command(
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Drop all rows that are there first: for files of another origin.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Create schema olist in the source database and load the CSVs found in raw/."""
-    from lakehouse.source.load import setup_source
+    from lakehouse.source.filling import fill, fill_anew
 
     settings = load_settings()
     with filling_recorded(settings, new_run_id("source"), 1, "cli"):
-        loaded = setup_source(settings.connection_url("source"), settings.path(settings.raw))
+        begin = fill_anew if replace else fill
+        filling = begin(settings.connection_url("source"), settings.path(settings.raw))
+    if filling.remark:
+        notes.print(f"{filling.remark}.")
     if as_json:
-        print_json([asdict(table) for table in loaded])
+        print_json([asdict(table) for table in filling.tables])
         return
-    for table in loaded:
+    for table in filling.tables:
         console.print(f"{table.name:<36} {table.rows:>10,} rows   new {table.inserted:,}   changed {table.updated:,}")
         for warning in table.warnings:
             notes.print(f"  {warning}")

@@ -24,7 +24,7 @@ from lakehouse.dags.layer import TASKS, LayerOperator
 from lakehouse.dags.maintenance import maintenance_dag
 from lakehouse.dags.opening import fetch_holidays
 from lakehouse.dags.part import give_up
-from lakehouse.dags.source import RUN, fill_source, source_task
+from lakehouse.dags.source import FORM, RUN, fill_source, source_task
 from lakehouse.dags.step import StepOperator
 from lakehouse.dags.streaming import is_simulated, streamed_tables, streaming_dag
 from lakehouse.dags.ticks import from_next_tick
@@ -39,6 +39,8 @@ NAMES = {"olist": "medallion_pipeline"}
 POOL = "spark"
 # One at work, one that waits for it, and room for a run that a person triggers beside them, to be refused.
 ACTIVE_RUNS = 3
+# How many runs of a pipeline may wait for their turn in slots of Airflow's at once, however many dates a backfill has.
+WAITING = 2
 LONGEST_DELAY = timedelta(minutes=10)
 
 
@@ -72,6 +74,7 @@ def source_dag() -> DAG:
         max_active_runs=1,
         is_paused_upon_creation=False,
         auto_register=False,  # the DAG file says which are its own
+        params=FORM,
         tags=["source"],
     ) as dag:
         PythonOperator(
@@ -117,7 +120,7 @@ def pipeline_dag(settings: Settings, catalog: Catalog) -> DAG:
         params=form(table_choices(catalog)),
         tags=["pipeline", pipeline.name],
     ) as dag:
-        first = step(pipeline, fetch_holidays)
+        first = step(pipeline, fetch_holidays, max_active_tis_per_dag=WAITING)
         layers = [layer_task(settings, catalog, layer) for layer in TASKS]
         gate = step(pipeline, closing.quality_gate)
         publish = step(pipeline, closing.publish, {"judged": gate.output}, outlets=assets_of(catalog))
@@ -198,6 +201,8 @@ def _task_defaults(catalog: Catalog) -> dict[str, Any]:
     pipeline = catalog.pipeline
     return {
         "owner": pipeline.owner,
+        # The later the task the sooner it gets a slot: who waits for a run leaves what that run needs.
+        "weight_rule": "upstream",
         "retries": pipeline.retries,
         "retry_delay": pipeline.retry_delay,
         "retry_exponential_backoff": 2.0,

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from lakehouse.alerts.courier import follows, sending
+from lakehouse.audit.link import page_of
 from lakehouse.audit.log import Audit
 from lakehouse.cli.runs import catalog_of
 from lakehouse.dags.asked import Asked, in_backfill, platform_run_id, read_asked
@@ -56,16 +56,17 @@ def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
     run_id, params = platform_run_id(pipeline, context["run_id"]), dict(context["params"])
     secrets = secrets_of(settings)
     url = settings.need_audit_url()
+    dag_run = context["dag_run"]
+    told = params | ({"backfill": f"{dag_run.logical_date}"} if dag_run.run_type == BACKFILL else {})
     with in_airflows_terms(secrets), Audit(url, secrets) as audit, sending(settings) as courier:
 
         def begin() -> int:
-            return audit.begin_part(run_id, pipeline, TRIGGER, params, link_of(context))
+            return audit.begin_part(run_id, pipeline, TRIGGER, told, link_of(context))
 
         attempt = take_turn(settings, audit, pipeline, run_id, context, begin)
         try:
             catalog = catalog_of(settings, pipeline)
             catalog.need_sound()
-            dag_run = context["dag_run"]
             if dag_run.run_type == BACKFILL:
                 params = in_backfill(params, dag_run.logical_date, catalog.pipeline.schedule)
             if follows(settings, catalog.pipeline.alerts.on_success):
@@ -81,7 +82,7 @@ def part_of_run(pipeline: str, context: Mapping[str, Any]) -> Iterator[Part]:
 
 def link_of(context: Mapping[str, Any]) -> str:
     """Return the path of the DAG run's page in Airflow."""
-    return f"/dags/{quote(context['dag'].dag_id, safe='')}/runs/{quote(context['run_id'], safe='')}"
+    return page_of(context["dag"].dag_id, context["run_id"])
 
 
 @contextmanager

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from airflow.sdk import get_current_context
+from airflow.sdk import Param, get_current_context
 
 from lakehouse.audit.recorded import filling_recorded
-from lakehouse.dags.asked import platform_run_id
+from lakehouse.dags.asked import need_known, platform_run_id
 from lakehouse.dags.part import TRIGGER, in_airflows_terms
 from lakehouse.log import get_logger, secrets_of
 from lakehouse.settings import load_settings
-from lakehouse.source.load import LoadedTable, setup_source
+from lakehouse.source.filling import Filling, fill, fill_anew
+from lakehouse.source.load import LoadedTable
 from lakehouse.source.olist import TABLES
 from lakehouse.source.sample import write_sample
 
@@ -20,6 +22,14 @@ log = get_logger(__name__)
 # What the id of a run on the platform begins with.
 RUN = "source"
 SAMPLE_SCALE = 0.1
+FORM = {
+    "replace": Param(
+        False,
+        "Drop all rows that the source holds first: for files of another origin than it was filled from.",
+        type=["null", "boolean"],
+        title="Replace",
+    )
+}
 
 
 def source_task() -> dict[str, dict[str, int]]:
@@ -28,13 +38,16 @@ def source_task() -> dict[str, dict[str, int]]:
     run_id = platform_run_id(RUN, str(context["run_id"]))
     settings, attempt = load_settings(), context["ti"].try_number
     with in_airflows_terms(secrets_of(settings)), filling_recorded(settings, run_id, attempt, TRIGGER):
-        return fill_source()
+        params = context["params"]
+        need_known("params", params, FORM)
+        return told(fill_source(fill_anew if params.get("replace") else fill))
 
 
-def fill_source() -> dict[str, dict[str, int]]:
-    """Bring schema olist to what the CSV files say, of a made sample where there are none; return rows by table.
+def fill_source(begin: Callable[[str, Path], Filling] = fill) -> Filling:
+    """Bring schema olist to what the CSV files say, of a made sample where there are none.
 
-    A sample is made in raw/, or in the state folder where raw/ cannot be written, as in the containers.
+    A sample is made in raw/, or in the state folder where raw/ cannot be written, as in the containers. A person's
+    files take the place of a sample; any other change of origin is refused, unless *Replace* is chosen.
     """
     settings = load_settings()
     raw = settings.path(settings.raw)
@@ -43,7 +56,14 @@ def fill_source() -> dict[str, dict[str, int]]:
     if not has_csv_files(raw):
         log.info("no CSV files: making a sample", folder=str(raw), scale=SAMPLE_SCALE)
         write_sample(raw, scale=SAMPLE_SCALE)
-    return {table.name: _told(table) for table in setup_source(settings.connection_url("source"), raw)}
+    return begin(settings.connection_url("source"), raw)
+
+
+def told(filling: Filling) -> dict[str, dict[str, int]]:
+    """Log what became of each table, and return it."""
+    if filling.remark:
+        log.warning(filling.remark)
+    return {table.name: _told(table) for table in filling.tables}
 
 
 def has_csv_files(raw: Path) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from lakehouse.source.rawfiles import bind, check_headers, find_files
 from lakehouse.source.schema import create_schema, names
 
 LOAD_LOCK = 0x6F6C697374  # one load or simulated day at a time in a database
+# Is told a table and the rows read of its file so far.
+Progress = Callable[[str, int], None]
 _AT_LINE = re.compile(r", line (\d+)(?:, column (\w+))?")
 
 
@@ -38,22 +41,43 @@ class LoadedTable:
 
 
 def setup_source(
-    url: str, raw: Path, *, schema: str = "olist", progress: Callable[[str, int], None] = lambda table, rows: None
+    url: str, raw: Path, *, schema: str = "olist", progress: Progress = lambda table, rows: None
 ) -> list[LoadedTable]:
     """Make the source's schema where it is not there and bring its tables to what the CSV files in `raw` say.
 
-    Rows that are the same already are not touched. `progress` is told a table and the rows read of its file so far.
+    Rows that are the same already are not touched, and others with a key stay: `filling` asks for their origin.
+    `progress` is told a table and the rows read of its file so far.
     Raises `SourceError` with file and line for what cannot be loaded, `SourceUnavailable` when the source is away.
     """
+    files = sound_files(raw)
+    with loading(url, schema) as cursor:
+        return load_files(cursor, schema, files, progress)
+
+
+def sound_files(raw: Path) -> dict[str, Path]:
+    """Return the CSV files in `raw` by table name; `SourceError` for none, or a header that does not fit."""
     files = find_files(raw)
     check_headers(files)
+    return files
+
+
+@contextmanager
+def loading(url: str, schema: str) -> Iterator[extensions.cursor]:
+    """Hold the transaction of one load, the only one in its database; the schema is made where it is not there."""
     with transaction(url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOAD_LOCK])
         create_schema(cursor, schema)
-        return [
-            _load(cursor, schema, table, files[name], partial(progress, name)) if name in files else LoadedTable(name)
-            for name, table in TABLES.items()
-        ]
+        yield cursor
+
+
+def load_files(
+    cursor: extensions.cursor, schema: str, files: Mapping[str, Path], progress: Progress = lambda table, rows: None
+) -> list[LoadedTable]:
+    """Bring the tables of a schema to what files say; one without a file stays as it is. Errors as `setup_source`."""
+    return [
+        _load(cursor, schema, table, files[name], partial(progress, name)) if name in files else LoadedTable(name)
+        for name, table in TABLES.items()
+    ]
 
 
 def _load(

@@ -16,9 +16,10 @@ from lakehouse.audit.history import Row
 from lakehouse.audit.migrate import migrate
 from lakehouse.errors import ParameterError
 from lakehouse.settings import Settings
+from lakehouse.source.origin import origin_of
 from lakehouse.source.simulate import simulate
 from lakehouse.stack.demo_run import LOG, Tell, run_dags
-from lakehouse.stack.demo_source import empty, need_of, origin_of, remember, remembered
+from lakehouse.stack.demo_source import empty, need_of, origin_in
 from lakehouse.stack.doctor import examine_java
 from lakehouse.stack.errors import MissingTool, StackError
 from lakehouse.stack.layout import Layout, layout, make_folders
@@ -72,8 +73,6 @@ def run_demo(settings: Settings, tell: Tell, changes: float = 0) -> Demo:
         tell(f"Audit database: {f'{len(applied)} migrations applied' if applied else 'up to date'}")
         first = prepare_source(settings, tell, changes)
         done = run_dags(settings, place, server, [*first, DAG], tell)
-        if first and (origin := origin_of(settings.path(settings.raw))):
-            remember(settings.connection_url("source"), origin)
         return Demo(
             run_id=done.run_id,
             tables=done.tables,
@@ -137,7 +136,7 @@ def prepare_source(settings: Settings, tell: Tell, changes: float) -> list[str]:
     Rows of another origin are dropped first. A simulated day changes what is there, so it needs an unchanged source.
     """
     url, raw = settings.connection_url("source"), settings.path(settings.raw)
-    now, before = origin_of(raw), remembered(url)
+    now, before = origin_of(raw), origin_in(url)
     need = need_of(now, before)
     if changes and need != "nothing":
         raise ParameterError("there is no shop to live a day in yet.", remedy="run the demo once without --changes.")
