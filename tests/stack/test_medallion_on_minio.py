@@ -23,6 +23,7 @@ import pytest
 import requests
 from pydantic import SecretStr
 
+from lakehouse.audit.link import page_of
 from lakehouse.audit.migrate import migrate
 from lakehouse.dags.asked import platform_run_id
 from lakehouse.lake import Lake
@@ -303,7 +304,7 @@ def test_a_run_beside_another_is_refused_and_a_cancelled_one_leaves_nothing_at_w
     ended = datetime.fromisoformat(api.call("GET", f"{run}/taskInstances/{task}").json()["end_date"])
     seconds = (first_told(discord, "🔴", run_id) or 0) - ended.timestamp()
     record_property("from the task's end to its message, s", round(seconds, 2))
-    assert seconds < 10  # the promise is 5 s; beside other tests two cores may be busy for longer
+    assert seconds < 5
     refusal = platform_run_id("olist", refused.rpartition("/")[2])
     eventually(lambda: first_told(discord, "🔴", refusal), "the refused run is told", 30)
 
@@ -365,7 +366,8 @@ def test_review_events_come_into_the_same_table_and_are_compared(stack: Settings
     assert api.tasks(run) == dict.fromkeys(done, ("success", 1)) | {"reset_streaming_data": ("skipped", 1)}
     ((sent,),) = ask(stack, "SELECT sum(next_offset - first_offset) FROM audit.stream_sends")
     assert ask(stack, "SELECT sum(received) FROM audit.stream_batches") == [(sent,)]
-    assert ask(stack, "SELECT DISTINCT status FROM audit.runs WHERE run_id LIKE 'stream-%'") == [("SUCCESS",)]
+    ran = ask(stack, "SELECT DISTINCT status, link FROM audit.runs WHERE run_id LIKE 'stream-%'")
+    assert ran == [("SUCCESS", page_of("streaming_pipeline", run.rpartition("/")[2]))]
     lake = Lake(stack, "olist")
     events, silver = (
         lake.open(lake.uri("bronze", "order_reviews_events")),
@@ -422,10 +424,10 @@ def test_people_find_their_way_and_can_read_what_they_see(stack: Settings, brows
 
 @pytest.mark.daily
 def test_a_backfill_reads_its_date_alone_though_the_scheduler_is_killed_in_it(stack: Settings, api: Api) -> None:
-    """Last: Airflow then begins the scheduled run of today."""
+    """Of more dates than Airflow has slots. Last: Airflow then begins the scheduled run of today."""
     keys = move_to_2018(stack)
     place = layout(stack)
-    command = ["airflow", "backfill", "create", "--dag-id", "medallion_pipeline", "--from-date", "2018-08-01"]
+    command = ["airflow", "backfill", "create", "--dag-id", "medallion_pipeline", "--from-date", "2018-07-28"]
     words = [*command, "--to-date", "2018-08-01", "--dag-run-conf", json.dumps({"tables": [f"silver.{SMALL}"]})]
     environment = airflow.airflow_environment(stack, place, native_postgres(stack, place))
     subprocess.run(words, env=environment, check=True, capture_output=True, timeout=200)
@@ -433,14 +435,13 @@ def test_a_backfill_reads_its_date_alone_though_the_scheduler_is_killed_in_it(st
     (scheduler,) = processes(stack, "airflow", "scheduler")
     workers = scheduler.children(recursive=True)
     scheduler.kill()
-    run = "dags/medallion_pipeline/dagRuns/backfill__2018-08-01T00:00:00+00:00"
-    assert api.end(run) == "success"
+    dates = ("07-28", "07-29", "07-30", "07-31", "08-01")
+    runs = [f"dags/medallion_pipeline/dagRuns/backfill__2018-{date}T00:00:00+00:00" for date in dates]
+    assert [api.end(run) for run in runs] == ["success"] * len(runs)
     assert not any(worker.is_running() for worker in workers)
-    state, tries = api.tasks(run)["bronze_ingestion"]
-    assert state == "success"
-    assert tries >= 2
+    assert max(api.tasks(run)["bronze_ingestion"][1] for run in runs) >= 2
     ((run_id,),) = ask(stack, "SELECT run_id FROM audit.runs WHERE trigger = 'airflow' AND status = 'SUCCESS' "
-                              "AND run_id LIKE '%backfill%'")  # fmt: skip
+                              "AND run_id LIKE 'olist-backfill-2018-08-01%'")  # fmt: skip
     lake = Lake(stack, "olist")
     bronze = lake.open(lake.uri("bronze", SMALL))
     assert bronze is not None

@@ -95,6 +95,10 @@ def take_pictures(shop: Settings, browser: Any) -> None:
         {"name": "run_stream", "path": f"{browser.OURS}/runs/{stream}", "framed": True, "says": "Micro-batches"},
         {"name": "dag_run_failed", "path": failed[1], "says": "silver_processing"},
         {"name": "tab", "path": f"{failed[1]}/plugin/lakehouse-tables", "framed": True, "says": "Why it failed"},
+        {"name": "task", "path": f"{day[1]}/tasks/silver_processing", "says": "inserted"},
+        {"name": "contract", "path": "/lakehouse/contracts/olist/silver/orders", "says": "quarantine_limit"},
+        {"name": "trigger_stream", "path": "/dags/streaming_pipeline", "clicks": ["Trigger Dag"], "says": "Bad events"},
+        {"name": "trigger_maintenance", "path": "/dags/maintenance", "clicks": ["Trigger Dag"], "says": "ry run"},
         {
             "name": "minio",
             "path": f"http://127.0.0.1:{shop.minio_console_port}/login",
