@@ -162,7 +162,8 @@ def test_the_sql_of_a_window_is_half_open(low, high, without_watermark):
 @given(st.integers(0, 200), st.integers(1, 8))
 def test_page_ranges_hold_every_page_once_also_those_added_meanwhile(pages, parts):
     ranges = page_ranges(pages, parts)
-    assert len(ranges) == parts or ranges == ["TRUE"]
+    assert len(ranges) == min(parts, pages) or ranges == ["TRUE"]
+    assert pages > 1 or ranges == ["TRUE"], "a view has no pages, and no ctid"
     for page in range(pages + 5):
         tests = [each.replace("ctid", str(page)).replace("'(", "").replace(",0)'::tid", "") for each in ranges]
         assert sum(eval(test.replace("AND", "and").replace("TRUE", "True")) for test in tests) == 1

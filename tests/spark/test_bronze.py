@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from hashlib import md5
 from zoneinfo import ZoneInfo
 
@@ -428,6 +429,14 @@ def test_a_read_in_parts_reads_each_row_once(shop, ask):
     assert len({row[0] for row in bronze(house)}) == len(bronze(house)) == count
 
 
+def test_a_view_is_read_in_one_part_however_many_rows_it_has(shop, ask):
+    """It has neither pages nor `ctid`, by which a table's parts are told apart."""
+    ask("CREATE VIEW shop.seen AS SELECT * FROM shop.orders")
+    house = shop(source="shop.seen", rows_per_partition=1_000)
+    ask("INSERT INTO shop.orders SELECT 'v' || n, 'new', n FROM generate_series(1, 1500) AS n")
+    assert run(house)["bronze.orders"].ledger.inserted == 1503
+
+
 @pytest.mark.parametrize("shop", [{"small_batch_rows": 0}], indirect=True, ids=["spark"])
 def test_a_source_that_stops_in_the_middle_of_a_read_in_parts_moves_no_horizon(shop, ask, database, monkeypatch):
     """The parts wait for a lock; the session of one of them is ended, the others go on."""
@@ -585,3 +594,73 @@ def test_both_roads_bring_the_same_values_in_the_same_types(house, build, databa
         found.append((sorted(types), lake.rows("bronze", "kinds", shown, "key")))
     assert found[0] == found[1]
     assert len(found[0][1]) == 3
+
+
+# What Postgres takes for a value of the type, and no type of the lake can hold.
+UNFIT = """
+INSERT INTO shop.unfit (id, amount, day, wall, at, unused) VALUES
+    ('nan', 'NaN', '2018-01-05', '2018-01-05 10:00', '2018-01-05 10:00Z', NULL),
+    ('year', 1, '2018-01-05', '20018-01-05 10:00', '2018-01-05 10:00Z', NULL),
+    ('endless', 1, 'infinity', 'infinity', 'infinity', NULL),
+    ('ancient', 1, '0044-03-15 BC', '-infinity', '0001-12-31 23:59:59Z BC', NULL),
+    ('unused', 1, '2018-01-05', '2018-01-05 10:00', '2018-01-05 10:00Z', 'infinity')"""
+TOLD = [
+    ("ancient", {("day", "0044-03-15 BC"), ("wall", "-infinity"), ("at", "0001-12-31 23:59:59+00 BC")}),
+    ("endless", {("day", "infinity"), ("wall", "infinity"), ("at", "infinity")}),
+    ("nan", {("amount", "NaN")}),
+    ("year", {("wall", "20018-01-05 10:00:00")}),
+]
+
+
+@pytest.fixture(params=[{}, {"small_batch_rows": 0}], ids=["driver", "spark"])
+def unfit(request, house, build, database, ask):
+    """A table with types, one row in it; on either road."""
+    ask("CREATE SCHEMA shop")
+    ask(
+        "CREATE TABLE shop.unfit (id text, amount numeric(12,2), day date, wall timestamp, at timestamptz, "
+        "unused timestamp, updated_at timestamptz DEFAULT now())"
+    )
+    ask("INSERT INTO shop.unfit VALUES ('good', 9.99, '0001-01-01', '9999-12-31 23:59:59', '0001-01-01Z')")
+    columns = ["id string key", "amount decimal(12,2)", "day date", "wall timestamp", "at timestamp"]
+    said = {"source": "shop.unfit", "watermark": "updated_at", "latest_by": ["updated_at"], "quarantine_limit": "100%"}
+    contract = build.contract([*columns, "updated_at timestamp required"], **said)
+    return house({"silver.unfit": contract}, database, **request.param)
+
+
+def told_of(house):
+    rows = house.rows("quarantine", "unfit", "key, [(r.column, r.value) FOR r IN reasons], status")
+    return [(key, set(said)) for key, said, status in rows if status == "quarantined"]
+
+
+def test_a_value_that_no_type_of_the_lake_holds_is_quarantined_by_its_text_and_others_go_on(unfit, ask):
+    """A table that has rows already goes on without a rewrite; in later windows the driver reads such values too."""
+    unfit.ok("bronze", "silver")
+    ask(UNFIT)
+    assert unfit.ok("bronze", "silver")["bronze.unfit"].ledger.inserted == 5
+    assert told_of(unfit) == TOLD
+    assert unfit.rows("silver", "unfit", "id") == [("good",), ("unused",)]
+    ask("INSERT INTO shop.unfit (id, amount, day) VALUES ('later', 'NaN', '2018-01-05'), ('fine', NULL, NULL)")
+    assert unfit.ok("bronze", "silver")["bronze.unfit"].ledger.inserted == 2
+    assert ("later", {("amount", "NaN")}) in told_of(unfit)
+    assert len(unfit.rows("bronze", "unfit", "id")) == 8
+    assert unfit.rows("silver", "unfit", "id") == [("fine",), ("good",), ("unused",)]
+
+
+def test_a_first_load_keeps_such_values_apart_however_often_they_are_judged_or_read(unfit, ask):
+    ask(UNFIT)
+    unfit.ok("bronze", "silver")
+    assert told_of(unfit) == TOLD
+    unfit.ok("silver", replay=True)
+    assert unfit.rows("silver", "unfit", "id") == [("good",), ("unused",)]
+    ask("UPDATE shop.unfit SET amount = NULL WHERE id = 'nan'")
+    assert unfit.ok("bronze", "silver", full_refresh=True)["bronze.unfit"].ledger.inserted == 1
+    assert told_of(unfit) == TOLD
+    assert unfit.rows("silver", "unfit", "id, amount") == [("good", Decimal("9.99")), ("nan", None), ("unused", 1)]
+
+
+@pytest.mark.parametrize("unfit", [{"small_batch_rows": 0}], indirect=True, ids=["spark"])
+def test_such_a_value_that_is_written_during_the_read_is_not_told_as_a_source_that_is_away(unfit, ask, monkeypatch):
+    ask("INSERT INTO shop.unfit (id, amount) VALUES ('nan', 'NaN')")
+    monkeypatch.setattr("lakehouse.engine.bronze.holds_unfit", lambda *_: False)
+    with pytest.raises(SourceError, match=r"shop\.bronze\.unfit: .*NaN.*correct it at the source"):
+        unfit.ok("bronze")

@@ -56,6 +56,8 @@ NO_MOMENTS += (
     "2018-01-05 10:00:00.1234567",
 )
 
+TIMES = [("timestamp_ntz", "timestamp"), ("date", "timestamp"), ("timestamp_ntz", "date"), ("date", "date")]
+TIMES += [("timestamp", "timestamp")]
 CASES = [
     # Text stays as it is: zeros in front, NULL, NA, empty and blanks are five different things.
     *text("string", ("00501", "00501"), ("NA", "NA"), ("", ""), (" ", " "), ("é", "é"), ("é", "é")),
@@ -125,6 +127,16 @@ CASES = [
     ("timestamp_ntz", "date", datetime(2018, 1, 5), date(2018, 1, 5), "UTC"),
     ("timestamp_ntz", "date", datetime(2018, 1, 5, 1), QUARANTINED, "UTC"),
     ("date", "int", None, None, "UTC"),
+    # Postgres has years that no reader of the lake can say.
+    ("date", "date", date(1, 1, 1), date(1, 1, 1), "UTC"),
+    ("timestamp_ntz", "date", date(9999, 12, 31), date(9999, 12, 31), "UTC"),
+    ("timestamp", "timestamp", "9999-12-31T23:59:59Z", utc(9999, 12, 31, 23, 59, 59), "UTC"),
+    *[
+        (source, target, year, QUARANTINED, zone)
+        for source, target in TIMES
+        for year in ("+20018-01-05", "-0044-03-15", "0000-12-31")
+        for zone in ("UTC", SAO_PAULO)
+    ],
 ]
 
 

@@ -69,6 +69,54 @@ def test_above_the_limit_the_run_stops_with_the_rejects_kept_and_all_else_as_it_
     assert published(lake) != seen
 
 
+BOTH_ROADS = pytest.mark.parametrize("small", [2_000_000, 0], ids=["driver", "spark"])
+
+
+def stopped(lake):
+    error = lake.run("silver").failures["shop.silver.thing"]
+    assert isinstance(error, QuarantineLimitExceeded)
+    return str(error)
+
+
+@BOTH_ROADS
+@pytest.mark.parametrize("loaded", [True, pytest.param(False, marks=pytest.mark.daily)], ids=["later", "first load"])
+def test_rejects_that_the_source_has_corrected_stop_no_run_any_more(house, build, small, loaded):
+    lake = house({"silver.thing": thing(build, quarantine_limit="20%", quarantine_floor=1)}, small_batch_rows=small)
+    good, bad = [f"g{n}" for n in range(6)], ["b0", "b1", "b2", "b3"]
+    if loaded:
+        lake.bring("thing", SCHEMA, [("old", 1, T[0], "upsert")])
+        lake.ok("silver")
+    lake.bring("thing", SCHEMA, [*[(k, 1, T[1], "upsert") for k in good], *[(k, -1, T[1], "upsert") for k in bad]])
+    assert "4 of 10 rows were rejected (40.0%); most by not_negative (4). Allowed" in stopped(lake)
+    lake.bring("thing", SCHEMA, [("b0", 5, T[2], "upsert"), ("b1", None, T[2], "delete"), ("b2", -5, T[2], "upsert")])
+    told = stopped(lake)
+    assert "3 of 10 rows were rejected (30.0%); most by not_negative (3). 2 more count no longer" in told
+    lake.bring("thing", SCHEMA, [("b2", 6, T[3], "upsert")])
+    ledger = lake.ok("silver")["silver.thing"].ledger
+    assert (ledger.rows_in, ledger.quarantined) == (14, 5), "they are kept and counted as ever"
+    old = [("old", 1)] if loaded else []
+    assert silver(lake) == sorted([("b0", 5), ("b2", 6), *[(k, 1) for k in good], *old])
+    assert [key for key, _ in held(lake)] == ["b0", "b1", "b2", "b2", "b3"]
+
+
+@BOTH_ROADS
+def test_a_reject_that_no_row_has_corrected_counts(house, build, small):
+    """A valid row that is older, another key's, or of a reject without a key or a moment; and one that came first."""
+    columns = ["id int key", "part string key", "amount int", "at timestamp required"]
+    said = {"source": "shop.thing", "watermark": "at", "latest_by": ["at"], "quarantine_limit": "0%"}
+    contract = build.contract(columns, [build.rule("not_negative", "amount >= 0")], **said)
+    lake = house({"silver.thing": contract}, small_batch_rows=small)
+    schema = "id string, part string, amount int, at timestamp"
+    good = [("1", "a", 1, T[1]), ("2", "a", 1, T[3]), ("3", "a", 1, T[1])]
+    bad = [("1", "a", -1, T[2]), ("2", "b", -1, T[2]), ("x", "a", -1, T[2]), (None, "a", -1, T[2]), ("3", "a", 1, None)]
+    lake.bring("thing", schema, [(*row, "upsert") for row in [*good, *bad]])
+    lake.bring("thing", schema, [("9", "a", 1, T[8], "upsert")])
+    assert "5 of 9 rows were rejected (55.6%); most by" in stopped(lake)
+    assert "no longer:" not in stopped(lake)
+    lake.bring("thing", schema, [("3", "a", 1, T[4], "upsert"), ("2", "b", 2, T[2], "upsert")])
+    assert "3 of 9 rows were rejected (33.3%); most by not_negative (3). 2 more count no longer" in stopped(lake)
+
+
 @pytest.fixture
 def ask_audit(audit_url):
     """Runs one query on the audit database and returns its rows."""

@@ -17,9 +17,17 @@ from lakehouse.engine import delta
 from lakehouse.engine.bronze_rows import key_sources, not_yet_held, tombstones, with_operation, with_origin
 from lakehouse.engine.bronze_small import write_small
 from lakehouse.engine.context import Context
-from lakehouse.engine.drift import find_drift, need_comparable_keys, need_contract_columns, need_watermarks, spark_type
+from lakehouse.engine.drift import (
+    delta_columns,
+    find_drift,
+    need_comparable_keys,
+    need_contract_columns,
+    need_watermarks,
+    spark_type,
+)
 from lakehouse.engine.failures import translated
-from lakehouse.engine.jdbc import page_ranges, read_rows, window_predicate
+from lakehouse.engine.jdbc import fitting_list, page_ranges, read_rows, select_list, select_rows, window_predicate
+from lakehouse.engine.unfit import UNFIT, holds_unfit
 from lakehouse.engine.vanished import vanished_keys
 from lakehouse.engine.window import Window, choose_window, horizon_of, micros
 from lakehouse.errors import StateError
@@ -47,6 +55,7 @@ class Plan:
     block: Silver
     uri: str
     application: str
+    number: int
     state: TableState | None
     window: Window
     low: date | None
@@ -146,9 +155,13 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     need_watermarks(table, block, count)
     scan = block.deletes == "key-scan" and window.moves and state
     gone = vanished_keys(table, block, context, url, low, high, count.rows) if scan else []
-    # A commit that moves no horizon is told apart by the run, not by the table.
-    application = application if window.moves else f"{application}:{context.run_id}"
-    return Plan(block, uri, application, state, window, low, high, count, found, drift, gone, untaken, filled)
+    number = micros(window.high)
+    if not window.moves:
+        # Told apart by the run, not by the table. Cleared, the run has the same id and may find rows that came late;
+        # after a crash it finds none, for what Bronze holds stays out.
+        application = f"{application}:{context.run_id}"
+        number = context.lake.next_number(uri, application)
+    return Plan(block, uri, application, number, state, window, low, high, count, found, drift, gone, untaken, filled)
 
 
 def _bounds(block: Silver, window: Window, found: Sequence[Column]) -> tuple[date | None, date]:
@@ -190,14 +203,15 @@ def _write(table: Table, plan: Plan, context: Context, result: TableResult) -> L
         rows = rows.unionByName(marks)
     source = f"{context.catalog.pipeline.connection}:{plan.block.source}"
     rows = with_origin(rows, context.run_id, context.started, source)
-    commit = context.commit(plan.application, micros(plan.window.high), result)
+    commit = context.commit(plan.application, plan.number, result)
     now = context.lake.open(plan.uri)
     plan.need_current(now.version() if now is not None else -1)
     if any(each.kind == "widened" for each in plan.drift):
         _allow_widening(context, plan.uri)
+    evolve = UNFIT in rows.columns or any(each.action == "evolve" for each in plan.drift)
     with context.phase("write"):
-        delta.append(rows, plan.uri, commit, evolve=any(each.action == "evolve" for each in plan.drift))
-    _, written = context.lake.appended(plan.uri, plan.application, commit.number)
+        delta.append(rows, plan.uri, commit, evolve=evolve)
+    _, written = context.lake.appended(plan.uri, plan.application, commit.number, commit.note)
     read, marked = int(seen.get["rows"]), len(plan.gone)
     held = read - fresh if fresh is not None else 0
     return Ledger(rows_in=read + marked, inserted=written - marked, deleted=marked, duplicate=held)
@@ -214,5 +228,15 @@ def _window_rows(plan: Plan, context: Context) -> DataFrame:
     inside = window_predicate(block.watermark, plan.low, plan.high, without_watermark=bool(plan.unstamped))
     parts = min(8, -(-count.rows // block.rows_per_partition))
     predicates = [f"{inside} AND {pages}" for pages in page_ranges(count.pages, parts)]
-    rows = read_rows(context.spark, url, block.source, plan.columns, predicates, block.fetch_size)
-    return with_operation(rows, block)
+    select = select_rows(block.source, plan.columns, _listed(plan, context, url, inside))
+    return with_operation(read_rows(context.spark, url, select, predicates, block.fetch_size), block)
+
+
+def _listed(plan: Plan, context: Context, url: str, inside: str) -> str:
+    """Return what is read of each row: with `_unfit` where a row has such values, or Bronze has the column already."""
+    bronze = context.lake.open(plan.uri)
+    if bronze is not None and UNFIT in delta_columns(bronze):
+        return fitting_list(plan.columns)
+    with reading(url) as connection:
+        apart = holds_unfit(connection, plan.block.source, plan.columns, inside)
+    return fitting_list(plan.columns) if apart else select_list(plan.columns)

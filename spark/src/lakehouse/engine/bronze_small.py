@@ -17,10 +17,9 @@ from lakehouse.changes.write import Change, commit_change
 from lakehouse.engine.bronze_rows import UPSERT
 from lakehouse.engine.context import Context
 from lakehouse.engine.drift import arrow_type, spark_type
-from lakehouse.engine.jdbc import select_list, window_predicate
-from lakehouse.engine.window import micros
+from lakehouse.engine.jdbc import fitting_list, select_list, select_rows, window_predicate
+from lakehouse.engine.unfit import UNFIT
 from lakehouse.source.copy import copy_rows
-from lakehouse.source.unchanged import is_unchanged
 from lakehouse.specs import Silver, Table
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def write_small(table: Table, plan: Plan, context: Context, result: TableResult)
         both = both.append_column(name, _constant(value, both.num_rows, held.schema.field(name).type))
     ledger = Ledger(rows_in=both.num_rows, inserted=rows.num_rows, deleted=marks.num_rows)
     with context.phase("write"):
-        commit = context.commit(plan.application, micros(plan.window.high), result.with_ledger(ledger))
+        commit = context.commit(plan.application, plan.number, result.with_ledger(ledger))
         return ledger, commit_change(held, Change.appending(both, held), commit)
 
 
@@ -70,12 +69,14 @@ def _schema(plan: Plan) -> pa.Schema:
 def _window_rows(plan: Plan, context: Context, held: Snapshot) -> pa.Table:
     url = context.settings.connection_url(context.catalog.pipeline.connection)
     inside = window_predicate(plan.block.watermark, plan.low, plan.high, without_watermark=False)
-    schema, name = plan.block.source.split(".")
-    unchanged = is_unchanged(plan.block.source, plan.columns)
-    select = f'SELECT {select_list(plan.columns)} FROM "{schema}"."{name}" WHERE {unchanged} AND {inside}'
-    shape = pa.schema([held.schema.field(column.name) for column in plan.columns])
+    names = [column.name for column in plan.columns]
+    # A first value that does not fit is refused by Arrow: Spark reads it, and adds the column.
+    apart = UNFIT in held.schema.names
+    listed = fitting_list(plan.columns) if apart else select_list(plan.columns)
+    select = select_rows(plan.block.source, plan.columns, listed)
+    shape = pa.schema([held.schema.field(name) for name in ([*names, UNFIT] if apart else names)])
     try:
-        rows = copy_rows(url, select, shape)
+        rows = copy_rows(url, f"{select} AND {inside}", shape)
     except pa.ArrowInvalid as error:
         raise NotReadable(f"a value that Arrow does not take: {str(error)[:200]}") from error
     return rows.append_column("_op", _operations(rows, plan.block))

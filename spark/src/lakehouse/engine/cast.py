@@ -6,7 +6,7 @@ import re
 
 INTEGERS = ("tinyint", "smallint", "int", "bigint")
 _APPROXIMATE = ("float", "double")
-_TIMES = ("date", "timestamp", "timestamp_ntz")
+TIMES = ("date", "timestamp", "timestamp_ntz")
 _DECIMAL = re.compile(r"decimal\((\d+),\s?(\d+)\)")
 # Fixed forms only: Spark's own casts also take '2018', '1e3', ' 7 ' and round what has too many digits.
 # `$` alone also stands before a last line break; nothing at all may follow.
@@ -36,7 +36,15 @@ def exact_cast(value: str, source: str, target: str, timezone: str) -> str:
     """Return SQL that gives `value` in the target type, or NULL where that would change it.
 
     `value` is an SQL expression of the Spark type `source`; a timestamp without zone is a wall time in `timezone`.
+    A day or a moment is one of the years 1 to 9999, as it is in text: readers of the lake know no others.
     """
+    made = _cast(value, source, target, timezone)
+    if source in TIMES and target in TIMES:
+        return f"IF(year({value}) BETWEEN 1 AND 9999, {made}, NULL)"
+    return made
+
+
+def _cast(value: str, source: str, target: str, timezone: str) -> str:
     if is_lossless(source, target):
         return value if source == target else f"CAST({value} AS {target})"
     if target == "timestamp":
@@ -45,7 +53,7 @@ def exact_cast(value: str, source: str, target: str, timezone: str) -> str:
         return _from_text(value, target)
     if target == "string":
         return f"CAST({value} AS string)"
-    if (source in _TIMES) != (target in _TIMES):
+    if (source in TIMES) != (target in TIMES):
         return f"CAST(NULL AS {target})"
     return _there_and_back(value, source, target)
 

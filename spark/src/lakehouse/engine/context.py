@@ -165,6 +165,15 @@ class Context:
         note = {"run_id": self.run_id, "attempt": self.attempt, **self.told(result)}
         return Commit(application, number, json.dumps(note, separators=(",", ":")))
 
+    def aside(self, uri: str, application: str, result: TableResult) -> Commit:
+        """Return the identity and the note of a commit that moves no progress: of the run's own name, never a repeat.
+
+        A run that is cleared has the same id. What an attempt that died has committed is known by the rows: held ones
+        are released, and the table has what they brought.
+        """
+        name = f"{application}:{self.run_id}"
+        return self.commit(name, self.lake.next_number(uri, name), result)
+
     def skipped(self, table: Table, layer: str, note: str) -> TableResult:
         """Return the result of a table that had nothing to do."""
         return TableResult(

@@ -37,6 +37,8 @@ _KNOWN: tuple[tuple[str, type[LakehouseError], str], ...] = (
     (r"GATE [\w.]+: rule", GateFailed, "correct the row or the rule; the table is as it was."),
     (r"PSQLException: .*(does not exist|permission denied|cannot be cast|invalid input|out of range)", SourceError,
      "compare the contract with the source."),
+    (r"PSQLException: Bad value for type", SourceError, "it was written during the read; correct it at the source, or "
+     "run again."),
     (r"PSQLException", SourceUnavailable, _SOURCE),
     (r"Bronze was changed by hand", StateError, "run with full_refresh to judge all of Bronze again."),
     (r"DELTA_(CHANGE_DATA_FILE_NOT_FOUND|LOG_FILE_NOT_FOUND|VERSION_NOT_FOUND|TRUNCATED|MISSING|FILE_NOT_FOUND)"

@@ -254,7 +254,7 @@ def _write_whole(work: Work, desired: DataFrame, commit: Commit) -> Ledger:
     write = delta.append if work.state is None else delta.replace
     write(rows, work.uri, commit)
     rows.unpersist()
-    _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number)
+    _, inserted = work.context.lake.appended(work.uri, commit.application, commit.number, commit.note)
     return Ledger(rows_in=inserted, inserted=inserted)
 
 

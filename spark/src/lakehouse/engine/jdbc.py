@@ -10,6 +10,7 @@ from itertools import pairwise
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.database_url import jdbc_parameters, jdbc_url
+from lakehouse.engine.unfit import UNFIT, fitting, unfit_texts
 from lakehouse.source.describe import Column
 from lakehouse.source.unchanged import is_unchanged
 
@@ -30,6 +31,18 @@ def select_list(columns: Sequence[Column]) -> str:
     return ", ".join(f'"{column.name}"::{_carried(column)} AS "{column.name}"' for column in columns)
 
 
+def fitting_list(columns: Sequence[Column]) -> str:
+    """Return the same list with NULL for a value that the lake's type cannot hold, and `_unfit`, which says those."""
+    listed = [f'{fitting(column)}::{_carried(column)} AS "{column.name}"' for column in columns]
+    return ", ".join([*listed, f"{unfit_texts(columns)} AS {UNFIT}"])
+
+
+def select_rows(table: str, columns: Sequence[Column], listed: str) -> str:
+    """Return a SELECT of what is listed that ends in a WHERE, and raises where the table's columns are others now."""
+    schema, name = table.split(".")
+    return f'SELECT {listed} FROM "{schema}"."{name}" WHERE {is_unchanged(table, columns)}'
+
+
 def _carried(column: Column) -> str:
     name = column.type.lower()
     if name in _PLAIN or name.startswith(_PLAIN_BEGINNINGS):
@@ -46,7 +59,11 @@ def window_predicate(watermark: str, low: date | None, high: date, *, without_wa
 
 
 def page_ranges(pages: int, parts: int) -> list[str]:
-    """Return predicates on the row's page that together hold every row once; the last is open above."""
+    """Return predicates on the row's page that together hold every row once; the last is open above.
+
+    What has no pages of its own, such as a view, is one part: it has no `ctid` either.
+    """
+    parts = min(parts, pages)
     if parts <= 1:
         return ["TRUE"]
     bounds = [pages * part // parts for part in range(parts)]
@@ -54,11 +71,8 @@ def page_ranges(pages: int, parts: int) -> list[str]:
     return [*ranges, f"ctid >= '({bounds[-1]},0)'::tid"]
 
 
-def read_rows(
-    spark: SparkSession, url: str, table: str, columns: Sequence[Column], predicates: Sequence[str], fetch_size: int
-) -> DataFrame:
-    """Return the rows of `table` under each predicate, one JDBC partition each."""
-    schema, name = table.split(".")
+def read_rows(spark: SparkSession, url: str, select: str, predicates: Sequence[str], fetch_size: int) -> DataFrame:
+    """Return the rows of a SELECT (see `select_rows`) under each predicate, one JDBC partition each."""
     reader = (
         spark.read.format("jdbc")
         .option("url", jdbc_url(url))
@@ -67,6 +81,5 @@ def read_rows(
         .option("preferTimestampNTZ", "true")
         .options(**{**_SESSION, **jdbc_parameters(url)})
     )
-    select = f'SELECT {select_list(columns)} FROM "{schema}"."{name}" WHERE {is_unchanged(table, columns)}'
     queries = [f"({select} AND {predicate}) AS rows" for predicate in predicates]
     return reduce(DataFrame.union, [reader.option("dbtable", query).load() for query in queries])

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from lakehouse.audit.result import RuleResult
 from lakehouse.changes.decide import DELETE
 from lakehouse.engine.shape import DERIVED, FINGERPRINT, RAW, cast_rules, found
-from lakehouse.errors import QuarantineLimitExceeded
+from lakehouse.engine.unfit import UNFIT, unfit_text
 from lakehouse.specs import Silver, Table
 
 OK = "_ok"
@@ -104,27 +104,9 @@ def reasons(rules: Sequence[Judgement], columns: Sequence[str]) -> Column:
         names = (RAW + each.column, DERIVED + each.column, each.column)
         raw = next((name for name in names if name in columns), each.column)
         value = F.col(raw).cast("string") if raw in columns else F.lit(None).cast("string")
+        if UNFIT in columns:
+            value = F.coalesce(value, unfit_text(each.column))
         parts = [F.lit(each.name).alias("rule"), F.lit(each.column).alias("column"), value.alias("value")]
         return F.when(~each.passes, F.struct(*parts, F.lit(each.severity).alias("severity")))
 
     return F.array_compact(F.array(*[reason(each) for each in rules]))
-
-
-def need_within_limit(table: Table, block: Silver, counts: Counts) -> None:
-    """Raise QuarantineLimitExceeded, naming the worst rule, where the contract allows fewer rejects.
-
-    What was held before and is judged again was counted when it came.
-    """
-    judged = counts.rows - counts.tombstones - counts.again
-    rejected = counts.rejected - counts.rejected_again
-    if rejected > max(block.quarantine_limit * judged, block.quarantine_floor):
-        worst = max((each for each in counts.rules if each.severity == "error"), key=lambda each: each.failed)
-        raise QuarantineLimitExceeded(
-            f"{rejected} of {judged} rows were rejected ({rejected / judged:.1%}); "
-            f"most by {worst.rule} ({worst.failed}).",
-            where=table.full_name,
-            allowed=f"at most {block.quarantine_limit:.1%} (quarantine_limit), or {block.quarantine_floor} rows "
-            "(quarantine_floor)",
-            remedy="the rejects are kept; correct the source or the contract, then run again; these rows are judged "
-            "then too, and --quarantine-limit lets one run pass with more.",
-        )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lakehouse.audit.result import RuleResult, TableResult
+from lakehouse.changes.write import Commit
 from lakehouse.engine.context import Context
 from lakehouse.engine.drift import delta_columns, is_reshaped
 from lakehouse.engine.orphans import no_orphans_any_more
@@ -25,6 +26,7 @@ class Progress:
     `references`: the versions of the tables that columns are taken over from, by full name.
     `held`: fingerprints of held rows that are judged again because their parents have come.
     `judged_by`: the contract version that the newest commit was judged by, where it is another than now.
+    `aside`: the number of a commit that moves no progress.
     """
 
     uri: str
@@ -38,6 +40,12 @@ class Progress:
     references: Mapping[str, int] = field(default_factory=dict)
     held: Sequence[str] = ()
     judged_by: str = ""
+    aside: int | None = None
+
+    @property
+    def number(self) -> int:
+        """Return the number that the next commit carries."""
+        return self.bronze.version if self.aside is None else self.aside
 
     @property
     def consumed(self) -> int:
@@ -62,10 +70,12 @@ class Progress:
         """Whether the history has a commit of this Bronze version already."""
         return history is not None and history.number is not None and history.number >= self.bronze.version
 
-    def history_application(self, table: Table, history: TableState | None, run_id: str) -> str:
-        """Return the application id of the history's next commit: its own, unless that has made this number."""
+    def history_commit(self, table: Table, history: TableState | None, context: Context, result: TableResult) -> Commit:
+        """Return the history's next commit: of its own name, unless that has made this number."""
         name = history_application(table)
-        return f"{name}:{run_id}" if self.is_in_history(history) else name
+        if self.is_in_history(history):
+            return context.aside(context.lake.history(table), name, result)
+        return context.commit(name, self.bronze.version, result)
 
     def result(self, table: Table, rules: list[RuleResult]) -> TableResult:
         """Return a successful run's result before its rows are counted."""
@@ -160,12 +170,19 @@ def find_progress(table: Table, block: Silver, context: Context) -> Progress | N
     anew = silver is None or bool(why)
     whole = anew or context.options.full_refresh or _is_widened(table, context, progress)
     held = () if whole or context.options.replay else no_orphans_any_more(table, context)
-    # Judging again what has been consumed is a commit of its own; the table's own number would be taken as a repeat.
-    application = f"{progress.application}:{context.run_id}" if progress.again else progress.application
+    application, aside = _own_commit(progress, context)
     return replace(
-        progress, application=application, whole=whole, anew=anew, why=why, references=references, held=held,
-        judged_by=_judged_by(table, context),
+        progress, application=application, aside=aside, whole=whole, anew=anew, why=why, references=references,
+        held=held, judged_by=_judged_by(table, context),
     )  # fmt: skip
+
+
+def _own_commit(progress: Progress, context: Context) -> tuple[str, int | None]:
+    """Judging again what has been consumed is a commit of its own: the table's own number would be a repeat."""
+    if not progress.again:
+        return progress.application, None
+    application = f"{progress.application}:{context.run_id}"
+    return application, context.lake.next_number(progress.uri, application)
 
 
 def _judged_by(table: Table, context: Context) -> str:

@@ -18,6 +18,7 @@ from lakehouse.engine.delta import ACTION
 from lakehouse.engine.judge import OK, Judgement, reasons
 from lakehouse.engine.shape import FINGERPRINT, RAW
 from lakehouse.engine.text_rows import as_source_has_them
+from lakehouse.engine.unfit import UNFIT
 from lakehouse.specs import Silver
 from lakehouse.specs.model import RESCUED
 from lakehouse.streaming.events import STREAMED
@@ -52,6 +53,9 @@ def rejection(
     """Return the columns of the quarantine table as expressions over a judged row with these columns."""
     raw = [F.col(name).alias(name.removeprefix(RAW)) for name in columns if name.startswith(RAW)]
     payload = F.to_json(F.struct(*raw), _JSON)
+    if UNFIT in columns:
+        whole = F.to_json(F.struct(*raw, F.col(UNFIT)), _JSON)
+        payload = F.when(F.col(UNFIT).isNull(), payload).otherwise(whole)
     known = [F.col(name) for name in (FINGERPRINT, IDENTITY) if name in columns]
     fingerprint = F.coalesce(*known, F.md5(payload.cast("binary")))
     if RESCUED in columns:
@@ -97,7 +101,7 @@ def held_rows(spark: SparkSession, uri: str, bronze: StructType, block: Silver) 
     Of a stream's rows, whose payloads are texts, those that a row of the source can be; a table with a stream has
     `_rescued` too.
     """
-    fields = [field for field in bronze.fields if not field.name.startswith("_")]
+    fields = [field for field in bronze.fields if field.name == UNFIT or not field.name.startswith("_")]
     fields += [StructField(RESCUED, StringType())] if block.stream else []
     held = delta.read(spark, uri).where(F.col("status") == HELD)
     streamed = F.col("origin.source").startswith(STREAMED)

@@ -83,12 +83,13 @@ def with_held(rows: pa.Table, table: Table, block: Silver, context: Context, pro
 
 def release(table: Table, context: Context, fingerprints: pa.ChunkedArray, result: TableResult) -> None:
     """Mark held rows as released; called after the commit that took them in."""
-    held = context.snapshot(context.lake.quarantine(table)) if len(fingerprints) else None
+    uri = context.lake.quarantine(table)
+    held = context.snapshot(uri) if len(fingerprints) else None
     if held is None:
         return
     mine = held.read(among={"fingerprint": fingerprints.unique(), "status": pa.array([HELD])})
     if mine.num_rows:
-        _mark(held, mine, RELEASED, context, context.commit(f"release:{table.name}:{context.run_id}", 0, result))
+        _mark(held, mine, RELEASED, context, context.aside(uri, f"release:{table.name}", result))
 
 
 def _mark(held: Snapshot, before: pa.Table, status: str, context: Context, commit: Commit) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.engine.cast import exact_cast, is_lossless
+from lakehouse.engine.cast import TIMES, exact_cast, is_lossless
+from lakehouse.engine.unfit import UNFIT, fits, may_be_unfit
 from lakehouse.specs import Silver, Table
+from lakehouse.specs.expressions import columns_of_expression
 from lakehouse.specs.model import RESCUED
 from lakehouse.specs.rules import quoted
 
@@ -47,9 +49,9 @@ def typed(batch: DataFrame, table: Table, block: Silver) -> DataFrame:
 
 
 def cast_rules(batch: DataFrame, table: Table) -> dict[str, str]:
-    """Return for each column whose cast can fail the predicate that it has not."""
+    """Return for each column whose cast can fail, or whose source can, the predicate that it has not."""
     raw_types = {field.name: field.dataType.simpleString() for field in batch.schema.fields}
-    return {
+    rules = {
         column.name: f"{quoted(DERIVED + column.name)} IS NULL OR {quoted(column.name)} IS NOT NULL"
         for column in table.columns
         if column.expression and column.type != "string"
@@ -58,10 +60,15 @@ def cast_rules(batch: DataFrame, table: Table) -> dict[str, str]:
         for column in table.columns
         if not column.expression
         and column.name in raw_types
-        and not is_lossless(raw_types[column.name], column.type)
+        and (column.type in TIMES or not is_lossless(raw_types[column.name], column.type))
         and column.type != "string"
-        and (raw_types[column.name], column.type) not in {("timestamp_ntz", "timestamp"), ("date", "timestamp")}
     }
+    for column in table.columns if UNFIT in raw_types else ():
+        read = columns_of_expression(column.expression) if column.expression else {column.name}
+        if unsure := [name for name in read if may_be_unfit(raw_types.get(name, ""))]:
+            cast = rules.get(column.name)
+            rules[column.name] = f"({cast}) AND {fits(unsure)}" if cast else fits(unsure)
+    return rules
 
 
 def with_references(rows: DataFrame, block: Silver, read: Callable[[str], DataFrame]) -> DataFrame:

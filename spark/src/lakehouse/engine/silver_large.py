@@ -18,8 +18,9 @@ from lakehouse.engine.decide import decide
 from lakehouse.engine.deletes import close_held
 from lakehouse.engine.delta import ACTION
 from lakehouse.engine.drift import is_reshaped
-from lakehouse.engine.judge import OK, Counts, Judgement, count, judge, judgements, need_within_limit
+from lakehouse.engine.judge import OK, Counts, Judgement, count, judge, judgements
 from lakehouse.engine.latest import HASH, keep_latest, with_hash
+from lakehouse.engine.limit import need_within_limit, uncorrected
 from lakehouse.engine.progress import Progress, history_application
 from lakehouse.engine.shape import FINGERPRINT, typed, with_parents, with_references
 from lakehouse.engine.text_rows import with_events
@@ -49,7 +50,11 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
     if counts.rejected:
         with context.phase("quarantine"):
             _quarantine(table, context, progress, judged, rules, result)
-    need_within_limit(table, block, counts)
+
+    def left() -> Counts:
+        return count(uncorrected(judged, table.key, block.latest_by), rules, table.key)
+
+    need_within_limit(table, block, counts, left)
     if progress.whole and not first and _holds_more(table, block, context, judged):
         progress = replace(progress, anew=True, why="it held rows that the contract rejects now, or reads otherwise")
         result = replace(result, note=progress.result(table, counts.rules).note)
@@ -140,7 +145,7 @@ def _write(
         with context.phase("history"):
             _keep_history(table, context, progress, good, result)
     latest = keep_latest(good, table.key, block.latest_by) if counts.duplicates else good
-    commit = context.commit(progress.application, progress.bronze.version, result)
+    commit = context.commit(progress.application, progress.number, result)
     base = Ledger(rows_in=counts.rows, quarantined=counts.rejected)
     with context.phase("write"):
         if progress.anew:
@@ -151,7 +156,7 @@ def _write(
 def _first_load(latest: DataFrame, context: Context, progress: Progress, commit: Commit, counts: Counts) -> Ledger:
     write = delta.append if progress.silver is None else delta.replace
     write(latest.where(F.col("_op") == UPSERT).drop("_op"), progress.uri, commit)
-    _, inserted = context.lake.appended(progress.uri, commit.application, commit.number)
+    _, inserted = context.lake.appended(progress.uri, commit.application, commit.number, commit.note)
     # Without duplicates every tombstone refers to nothing that was ever here.
     stale = counts.tombstones if not counts.duplicates else latest.where(F.col("_op") == DELETE).count()
     return Ledger(inserted=inserted, stale=stale, duplicate=counts.duplicates)
@@ -173,7 +178,8 @@ def _merge(
         written = delta.merge_actions(context.spark, progress.uri, classified, table.key, commit)
     else:
         delta.append(classified.frame.where(F.col(ACTION) == "insert").drop(ACTION), progress.uri, commit)
-        written = delta.Written(context.lake.appended(progress.uri, commit.application, commit.number)[1])
+        _, inserted = context.lake.appended(progress.uri, commit.application, commit.number, commit.note)
+        written = delta.Written(inserted)
     classified.release()
     if (written.inserted, written.updated, written.deleted) != (taken["insert"], taken["update"], taken["delete"]):
         raise LedgerUnbalanced(
@@ -188,10 +194,10 @@ def _merge(
 
 def _keep_history(table: Table, context: Context, progress: Progress, good: DataFrame, result: TableResult) -> None:
     """Append every valid change and tombstone, once each: what SCD2 tables are a function of."""
-    uri, version = context.lake.history(table), progress.bronze.version
+    uri = context.lake.history(table)
     rows = good.withColumn("_deleted", F.col("_op") == DELETE).drop("_op")
     state = context.lake.state(uri, history_application(table))
-    commit = context.commit(progress.history_application(table, state, context.run_id), version, result)
+    commit = progress.history_commit(table, state, context, result)
     if state is not None and (progress.why or is_reshaped(table, context.lake.open(uri))):
         delta.replace(rows, uri, commit)
         return
@@ -225,7 +231,7 @@ def _release(
     if progress.whole:
         fingerprint = quarantine.rejection(judged.columns, rules, table.key, _occasion(table, context))["fingerprint"]
         passed = quarantine.passed_among(judged, delta.read(context.spark, uri), table.key, fingerprint)
-    commit = context.commit(f"release:{table.name}:{context.run_id}", 0, result)
+    commit = context.aside(uri, f"release:{table.name}", result)
     quarantine.release(context.spark, uri, passed, context, commit)
 
 

@@ -20,8 +20,9 @@ from lakehouse.changes.query import numbered, query, same
 from lakehouse.changes.write import Change, commit_change
 from lakehouse.engine import delta, quarantine
 from lakehouse.engine.context import Context
-from lakehouse.engine.judge import OK, Counts, Judgement, judge, judgements, need_within_limit
+from lakehouse.engine.judge import OK, Counts, Judgement, judge, judgements
 from lakehouse.engine.latest import HASH, with_hash
+from lakehouse.engine.limit import need_within_limit, uncorrected
 from lakehouse.engine.marks import tombstones_taken_in
 from lakehouse.engine.progress import Progress, history_application
 from lakehouse.engine.quarantine_small import close_held, keep_rejects, release
@@ -76,7 +77,7 @@ def run_small(table: Table, block: Silver, context: Context, progress: Progress,
     if counts.rejected:
         with context.phase("quarantine"):
             keep_rejects(table, context, _rejects(judged, batch.dead), result)
-    need_within_limit(table, block, counts)
+    need_within_limit(table, block, counts, lambda: batch.counted(_counts(_left(table, block, context, judged), rules)))
     kept = [*table.column_names, *table.technical_columns]
     good = judged.filter(judged.column(OK)).select([*kept, "_op", _KEY, FINGERPRINT])
     silver = batch.silver or new_table(context.settings, progress.uri, good.select(kept).schema)
@@ -90,7 +91,7 @@ def run_small(table: Table, block: Silver, context: Context, progress: Progress,
         with context.phase("history"):
             _keep_history(table, context, progress, good, result)
     with context.phase("write"):
-        commit = context.commit(progress.application, progress.bronze.version, result)
+        commit = context.commit(progress.application, progress.number, result)
         version = commit_change(silver, decision.change, commit)
     release(table, context, good.column(FINGERPRINT).drop_null(), result)
     if counts.tombstones:
@@ -154,6 +155,13 @@ def _counts(judged: pa.Table, rules: Sequence[Judgement]) -> Counts:
     return Counts(judged.num_rows, tombstones, rejected, results, again.num_rows, rejected_again)
 
 
+def _left(table: Table, block: Silver, context: Context, judged: pa.Table) -> pa.Table:
+    """Return what the limit counts of the judged rows."""
+    names = dict.fromkeys([*table.key, *block.latest_by, "_ingested_at", "_op", OK, FINGERPRINT, _FAILS])
+    frame = delta.local(context.spark, judged.select(list(names)))
+    return uncorrected(frame, table.key, block.latest_by).toArrow()
+
+
 def _decided(table: Table, block: Silver, context: Context, silver: Snapshot, latest: pa.Table) -> Decision:
     """Compare with what Silver holds, and late rows with the tombstones that Silver has taken in."""
     among = {name: latest.column(name).unique() for name in table.key}
@@ -201,8 +209,7 @@ def _keep_history(table: Table, context: Context, progress: Progress, good: pa.T
         rows = _not_in(rows, held.read(among={key: rows.column(key).unique() for key in table.key}), table)
         if not rows.num_rows and progress.is_in_history(state):
             return
-    name = progress.history_application(table, state, context.run_id)
-    commit_change(held, Change.appending(rows, held), context.commit(name, progress.bronze.version, result))
+    commit_change(held, Change.appending(rows, held), progress.history_commit(table, state, context, result))
 
 
 def _history_schema(rows: pa.Table) -> pa.Schema:

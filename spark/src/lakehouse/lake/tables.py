@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -107,21 +108,30 @@ class Lake:
             table.load_as_version(version)
             return _moment(table.metadata().created_time)
 
-    def appended(self, uri: str, application: str, number: int) -> tuple[int, int]:
+    def next_number(self, uri: str, application: str) -> int:
+        """Return the number after the last one of an application id on a table; 0 where it has none."""
+        table = self.open(uri)
+        last = table.transaction_version(application) if table is not None else None
+        return 0 if last is None else last + 1
+
+    def appended(self, uri: str, application: str, number: int, note: str) -> tuple[int, int]:
         """Return version and rows of the append that a table's newest commit was.
 
-        Raises StateError when the newest commit is not the one that carries this number: somebody else has written.
+        Raises StateError when the newest commit is not the one with this number and this note: Delta left it out, for
+        another attempt has made the number, or somebody else has written since.
         """
         table = self.open(uri)
-        if table is None or table.transaction_version(application) != number:
+        newest: dict[str, Any] = {}
+        if table is not None and table.transaction_version(application) == number:
+            with reading(uri):
+                newest = table.history(1)[0]
+        if table is None or newest.get("userMetadata") != note:
             raise StateError(
                 f"the commit {application} {number} was left out or overtaken by another writer.",
                 where=uri,
                 remedy="run again; nothing of this run is published.",
             )
-        with reading(uri):
-            metrics = table.history(1)[0].get("operationMetrics", {})
-        return table.version(), int(metrics["numOutputRows"])
+        return table.version(), int(newest["operationMetrics"]["numOutputRows"])
 
     def _refuse_remains(self, uri: str) -> None:
         """A folder with a log that holds no version is damage, not a new table."""

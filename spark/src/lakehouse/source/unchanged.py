@@ -23,11 +23,11 @@ def is_unchanged(table: str, columns: Sequence[Column]) -> str:
     message is a text that is no boolean.
     """
     schema, _, name = table.partition(".")
-    relation = _literal(f'"{schema}"."{name}"')
-    known = ", ".join(f"({_literal(column.name)}, {_literal(column.type)})" for column in columns)
+    relation = literal(f'"{schema}"."{name}"')
+    known = ", ".join(f"({literal(column.name)}, {literal(column.type)})" for column in columns)
     return (
         f"(SELECT CASE WHEN count(*) = {len(columns)} AND bool_and(known) THEN TRUE "
-        f"ELSE ({_literal(f'{table} {_NOW} ')} || coalesce(string_agg(said, ', ') FILTER (WHERE NOT known), "
+        f"ELSE ({literal(f'{table} {_NOW} ')} || coalesce(string_agg(said, ', ') FILTER (WHERE NOT known), "
         "'fewer columns'))::boolean END "
         "FROM (SELECT attname || ' ' || format_type(atttypid, atttypmod) AS said, "
         f"(attname::text, format_type(atttypid, atttypmod)) IN ({known}) AS known FROM pg_attribute "
@@ -43,5 +43,6 @@ def changed_meanwhile(text: str, where: str) -> ChangedMeanwhile | None:
     return ChangedMeanwhile(f"{found[1]}.", where=where, remedy=remedy)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Return a text as SQL of the source."""
     return "'" + text.replace("'", "''") + "'"
