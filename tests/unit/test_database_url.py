@@ -59,7 +59,8 @@ class Reader:
 
 
 def test_spark_is_told_all_that_the_url_says():
-    told = jdbc.read_rows(Reader(), "postgresql://u:p@[::1]/d?sslmode=verify-full", "s.t", [], ["TRUE"], 10).told
+    url = "postgresql://u:p@[::1]/d?sslmode=verify-full"
+    told = jdbc.read_rows(Reader(), url, "SELECT 1 WHERE TRUE", ["TRUE"], 10).told
     assert (told["url"], told["sslmode"]) == ("jdbc:postgresql://[::1]:5432/d", "verify-full")
     assert (told["connectTimeout"], told["ApplicationName"], told["options"]) == ("10", "lakehouse", "-c TimeZone=UTC")
 
