@@ -69,7 +69,9 @@ def test_above_the_limit_the_run_stops_with_the_rejects_kept_and_all_else_as_it_
     assert published(lake) != seen
 
 
-BOTH_ROADS = pytest.mark.parametrize("small", [2_000_000, 0], ids=["driver", "spark"])
+BOTH_ROADS = pytest.mark.parametrize(
+    "small", [2_000_000, pytest.param(0, marks=pytest.mark.daily)], ids=["driver", "spark"]
+)
 
 
 def stopped(lake):

@@ -52,6 +52,7 @@ def test_a_full_lake_fails_cleanly_and_recovers(new_shop, disk, rows):
     assert [status for status, _ in shop.runs()] == ["SUCCESS", "FAILED", "SUCCESS"]
 
 
+@pytest.mark.daily
 def test_spark_without_room_for_its_own_files_fails_cleanly_and_recovers(new_shop, disk):
     shop = new_shop({"SMALL_BATCH_ROWS": "0"})
     shop.say({1: "um", 2: "dois"})
