@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from urllib.parse import quote
 
+# Who starts a run whose parts are tasks of Airflow's.
+TRIGGER = "airflow"
+
 
 def page_of(dag_id: str, dag_run_id: str) -> str:
     """Return the path of a DAG run's page in Airflow."""

@@ -10,6 +10,7 @@ from typing import Literal
 from lakehouse.audit import values
 from lakehouse.audit.alerts import failed_before, insert_alert, is_followed, run_alert
 from lakehouse.audit.database import Cursor
+from lakehouse.audit.link import TRIGGER
 from lakehouse.audit.process import Process
 from lakehouse.errors import StateError
 
@@ -35,7 +36,7 @@ class AtWork:
     @property
     def dag_run(self) -> str:
         """Return the page of the DAG run whose tasks are the run's parts; "" of a run that is one process."""
-        return self.link if self.trigger == "airflow" else ""
+        return self.link if self.trigger == TRIGGER else ""
 
     def has_tasks_to_come(self) -> bool:
         """Tell whether it is a scheduler's that may go on: its process is here, or the last sign of it is not old."""

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from lakehouse.alerts.courier import follows, sending
-from lakehouse.audit.link import page_of
+from lakehouse.audit.link import TRIGGER, page_of
 from lakehouse.audit.log import Audit
 from lakehouse.cli.runs import catalog_of
 from lakehouse.dags.asked import Asked, in_backfill, platform_run_id, read_asked
@@ -20,7 +20,6 @@ from lakehouse.log import redact, secrets_of
 from lakehouse.settings import Settings, load_settings
 from lakehouse.specs import Catalog
 
-TRIGGER = "airflow"
 BACKFILL = "backfill"
 
 

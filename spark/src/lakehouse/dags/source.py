@@ -8,9 +8,10 @@ from pathlib import Path
 
 from airflow.sdk import Param, get_current_context
 
+from lakehouse.audit.link import TRIGGER
 from lakehouse.audit.recorded import filling_recorded
 from lakehouse.dags.asked import need_known, platform_run_id
-from lakehouse.dags.part import TRIGGER, in_airflows_terms
+from lakehouse.dags.part import in_airflows_terms
 from lakehouse.log import get_logger, secrets_of
 from lakehouse.settings import load_settings
 from lakehouse.source.filling import Filling, fill, fill_anew

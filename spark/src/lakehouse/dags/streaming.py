@@ -11,8 +11,9 @@ from typing import Any
 from airflow.sdk import DAG, Param, chain, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from lakehouse.audit.link import TRIGGER
 from lakehouse.dags.asked import platform_run_id
-from lakehouse.dags.part import TRIGGER, give_up
+from lakehouse.dags.part import give_up
 from lakehouse.dags.step import StepOperator
 from lakehouse.dags.verb import call_verb
 from lakehouse.specs import Catalog, Layer, Silver, Table

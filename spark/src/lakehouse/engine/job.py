@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from lakehouse.audit.link import TRIGGER
 from lakehouse.audit.result import TableResult
 from lakehouse.cli.runs import catalog_of, parse_moment
 from lakehouse.cli.screen import plan_line, result_line
@@ -30,7 +31,7 @@ def parse(layer: Layer, words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--pipeline", required=True)
     parser.add_argument("--run-id", required=True)
     parser.add_argument("--attempt", type=int, default=1)
-    parser.add_argument("--trigger", default="airflow")
+    parser.add_argument("--trigger", default=TRIGGER)
     parser.add_argument("--tables", default="", help="names separated by commas; all if empty")
     parser.add_argument("--full-refresh", action="store_true")
     parser.add_argument("--from", dest="window_from", default="")
