@@ -12,6 +12,7 @@ from kafka import KafkaAdminClient
 
 from lakehouse.errors import KafkaUnavailable, ParameterError, SpecError
 from lakehouse.stack.ports import free_port
+from lakehouse.streaming.broker import administrator, configuration_of
 from lakehouse.streaming.ensure import ensure_topics
 from lakehouse.streaming.facts import PartitionFacts, topic_facts
 from lakehouse.streaming.topics import load_topics
@@ -55,10 +56,27 @@ def test_fewer_partitions_are_refused_before_anything_is_changed(broker, new_top
 
 
 def test_two_at_once_make_a_topic_once(broker, new_topic):
-    topic = new_topic().model_copy(update={"name": f"at-once-{time.time_ns()}"})
+    topic = new_topic()
     with ThreadPoolExecutor(4) as pool:
-        done = [each.result()[0] for each in [pool.submit(said, broker, [topic]) for _ in range(4)]]
-    assert sorted(done) == ["created", "unchanged", "unchanged", "unchanged"]
+        for number in range(8):
+            again = topic.model_copy(update={"name": f"{topic.name}-{number}"})
+            done = [each.result()[0] for each in [pool.submit(said, broker, [again]) for _ in range(4)]]
+            assert sorted(done) == ["created", "unchanged", "unchanged", "unchanged"]
+
+
+def test_a_broker_that_does_not_know_a_topic_yet_tells_no_settings_and_that_is_an_error(broker):
+    said = r"topic not-there: the broker tells no retention\.ms"
+    with pytest.raises(KafkaUnavailable, match=said), administrator(broker.bootstrap) as client:
+        configuration_of(client, "not-there", ["retention.ms"])
+
+
+def test_a_setting_that_the_broker_refuses_is_said_for_a_new_topic_and_for_one_that_is_there(broker, new_topic):
+    topic = new_topic()
+    for name in (topic.name, f"{topic.name}-new"):
+        wrong = topic.model_copy(update={"name": name, "max_message_bytes": -1})
+        with pytest.raises(SpecError, match=rf"(?s)topic {name}.*Kafka refuses .*max\.message\.bytes=-1"):
+            ensure_topics(broker.bootstrap, [wrong])
+    assert said(broker, [topic]) == ["unchanged"]
 
 
 def test_a_topic_that_is_made_anew_has_another_id(broker, new_topic):

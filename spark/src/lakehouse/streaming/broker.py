@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.admin import ConfigResource
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from lakehouse.errors import KafkaUnavailable
 
@@ -38,6 +39,17 @@ def administrator(bootstrap: str, *, bootstrap_ms: int = BOOTSTRAP_MS) -> Iterat
         raise unavailable(bootstrap, error) from error
     finally:
         client.close()
+
+
+def configuration_of(client: KafkaAdminClient, topic: str, names: Sequence[str]) -> dict[str, str]:
+    """Return what a topic's settings are now, by their names; UnknownTopicOrPartitionError where the broker has none.
+
+    Kafka's client returns nothing, and says no error, where the broker that it asked does not know the topic.
+    """
+    told = client.describe_configs([ConfigResource("TOPIC", topic, list(names))], config_filter="all")["topic"][topic]
+    if missing := [name for name in names if name not in told]:
+        raise UnknownTopicOrPartitionError(f"topic {topic}: the broker tells no {', '.join(missing)}")
+    return {name: told[name]["value"] for name in names}
 
 
 def unavailable(bootstrap: str, error: Exception) -> KafkaUnavailable:

@@ -9,10 +9,10 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from lakehouse.errors import SpecError
-from lakehouse.streaming.broker import administrator
+from lakehouse.streaming.broker import administrator, configuration_of
 from lakehouse.streaming.topics import Topic
 
 
@@ -75,9 +75,10 @@ def _ensure(client: KafkaAdminClient, topic: Topic, there: int | None) -> tuple[
     if there is not None and there < topic.partitions:
         client.create_partitions({topic.name: topic.partitions})
         done.append("partitions added")
+    # Who made it, or widened it, may have done so a moment ago, and the broker's own metadata follow.
+    client.wait_for_topics([topic.name])
     if _alter(client, topic):
         done.append("config altered")
-    client.wait_for_topics([topic.name])
     return tuple(done)
 
 
@@ -88,14 +89,29 @@ def _create(client: KafkaAdminClient, topic: Topic) -> bool:
         client.create_topics({topic.name: form}, wait_for_metadata=True)
     except TopicAlreadyExistsError:
         return False
+    except KafkaError as error:
+        if error.retriable:
+            raise
+        raise _refused(topic, topic.configuration, str(error)) from error
     return True
 
 
 def _alter(client: KafkaAdminClient, topic: Topic) -> bool:
-    wanted = topic.configuration
-    told = client.describe_configs([ConfigResource("TOPIC", topic.name, list(wanted))], config_filter="all")
-    found = {name: config["value"] for name, config in told["topic"][topic.name].items()}
-    differing = {name: value for name, value in wanted.items() if found.get(name) != value}
+    found = configuration_of(client, topic.name, list(topic.configuration))
+    differing = {name: value for name, value in topic.configuration.items() if found[name] != value}
     if differing:
-        client.alter_configs([ConfigResource("TOPIC", topic.name, differing)])
+        resource = ConfigResource("TOPIC", topic.name, differing)
+        # The client hands a broker's refusal over as text and raises nothing.
+        said = client.alter_configs([resource], raise_on_unknown=False)["topic"][topic.name]
+        if said != "OK":
+            raise _refused(topic, differing, said)
     return bool(differing)
+
+
+def _refused(topic: Topic, differing: dict[str, str], said: str) -> SpecError:
+    wanted = ", ".join(f"{name}={value}" for name, value in differing.items())
+    return SpecError(
+        f"Kafka refuses {wanted}: {said}.",
+        where=f"topic {topic.name}",
+        remedy="correct it in kafka/topics.yaml, or ask whoever runs Kafka for the right to alter the topic's config.",
+    )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import ConfigResource
 from kafka.protocol.consumer import OffsetSpec
 
 from lakehouse.errors import ParameterError, did_you_mean
-from lakehouse.streaming.broker import BOOTSTRAP_MS, administrator
+from lakehouse.streaming.broker import BOOTSTRAP_MS, administrator, configuration_of
 
 _LONGEST = "max.message.bytes"
 
@@ -48,9 +47,8 @@ def topic_facts(bootstrap: str, topic: str, *, bootstrap_ms: int = BOOTSTRAP_MS)
         if not found["partitions"]:
             raise _unknown(client, topic)
         numbers = sorted(each["partition_index"] for each in found["partitions"])
-        resource = ConfigResource("TOPIC", topic, [_LONGEST])
-        config = client.describe_configs([resource], config_filter="all")["topic"][topic]
-        return TopicFacts(topic, found["topic_id"], int(config[_LONGEST]["value"]), _offsets(client, topic, numbers))
+        longest = int(configuration_of(client, topic, [_LONGEST])[_LONGEST])
+        return TopicFacts(topic, found["topic_id"], longest, _offsets(client, topic, numbers))
 
 
 def _offsets(client: KafkaAdminClient, topic: str, numbers: list[int]) -> tuple[PartitionFacts, ...]:
