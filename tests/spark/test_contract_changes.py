@@ -95,6 +95,24 @@ def test_a_table_whose_input_got_other_columns_is_computed_from_all_of_it(shop, 
     assert shop.rows("gold", "total", "id, n") == [("a", 3), ("c", 6)]
 
 
+@BY_DRIVER
+def test_a_contract_that_gets_another_key_makes_its_table_anew_also_after_maintenance(shop, build):
+    """By the id alone "a" is one row; by the id and its moment it is two, and so back again."""
+    wider = thing(build, "n int", "m int")
+    by_both = build.contract(["id string key", "n int", "m int", "at timestamp key"], **wider["block"])
+    shop.write("silver.thing", wider, "2.0.0")
+    shop.ok("silver")
+    shop.delta("silver", "thing").optimize.compact()
+    for version, said, rows in (
+        ("3.0.0", by_both, [("a", 1), ("a", 3), ("b", 2), ("c", -5)]),
+        ("4.0.0", wider, [("a", 3), ("c", -5)]),
+    ):
+        shop.write("silver.thing", said, version)
+        assert shop.ok("silver")["silver.thing"].note == "its key changed: made anew from Bronze"
+        assert shop.rows("silver", "thing", "id, n") == rows
+        assert shop.ok("silver")["silver.thing"].status == "SKIPPED"
+
+
 def versions_of(shop, name: str):
     return shop.rows("gold", name, "id, n, valid_from, is_current", "id NULLS FIRST, valid_from")[1:]
 

@@ -89,7 +89,10 @@ class Drift:
 
 @dataclass(frozen=True)
 class TableResult:
-    """One table's finished work: `phases` in seconds, `window_*` as aware instants, `versions_read` by table name."""
+    """One table's finished work: `phases` in seconds, `window_*` as aware instants, `versions_read` by table name.
+
+    `key`: the columns by which a Silver table's rows were told apart.
+    """
 
     table: str
     layer: str
@@ -100,6 +103,7 @@ class TableResult:
     version_written: int | None = None
     phases: dict[str, float] = field(default_factory=dict)
     contract_version: str = ""
+    key: list[str] = field(default_factory=list)
     window_from: datetime | None = None
     window_to: datetime | None = None
     rules: list[RuleResult] = field(default_factory=list)

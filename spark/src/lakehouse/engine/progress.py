@@ -13,7 +13,7 @@ from lakehouse.engine.orphans import no_orphans_any_more
 from lakehouse.engine.references import are_outdated, referenced_versions
 from lakehouse.errors import StateError
 from lakehouse.lake import TableState
-from lakehouse.lake.notes import last_note
+from lakehouse.lake.notes import newest_note
 from lakehouse.specs import Layer, Silver, Table
 
 
@@ -81,6 +81,7 @@ class Progress:
         """Return a successful run's result before its rows are counted."""
         return TableResult(
             table=table.full_name, layer=Layer.SILVER, status="SUCCESS", contract_version=table.version,
+            key=[*table.key],
             versions_read={self.feed: self.bronze.version, **self.references}, rules=rules,
             note=self._note(),
         )  # fmt: skip
@@ -119,14 +120,14 @@ def history_application(table: Table) -> str:
 def find_stream_progress(table: Table, context: Context) -> Progress | None:
     """Return where the table stands with the events of its stream, or None while there are none.
 
-    Raises StateError where Silver is not there, or has other columns than its contract: a batch run makes it; and
-    where events that Silver has taken in are lost.
+    Raises StateError where Silver is not there, or has another key or columns than its contract: a batch run makes
+    it; and where events that Silver has taken in are lost.
     """
     events = context.state(context.lake.events(table), stream_application(table))
     silver = context.state(context.lake.of(table), stream_application(table))
-    if silver is None or is_reshaped(table, context.lake.open(context.lake.of(table))):
+    if silver is None or _changed_form(table, context):
         raise StateError(
-            "the table is not there yet, or not with the columns of its contract.",
+            "the table is not there yet, or not with the key and the columns of its contract.",
             where=table.full_name,
             remedy=f"`lakehouse run {table.pipeline}` makes it; its stream goes on after that.",
         )
@@ -186,8 +187,8 @@ def _own_commit(progress: Progress, context: Context) -> tuple[str, int | None]:
 
 
 def _judged_by(table: Table, context: Context) -> str:
-    """Return the contract version of the newest commit where it is not the table's; of maintenance's none is known."""
-    note = last_note(context.lake, context.lake.of(table))
+    """Return the contract version that the table was last judged by, where it is not the table's."""
+    note = newest_note(context.lake, context.lake.of(table))
     return "" if note is None or note.result.contract_version == table.version else note.result.contract_version
 
 
@@ -197,13 +198,21 @@ def _remedy(table: Table, block: Silver, context: Context) -> str:
 
 
 def _why_anew(table: Table, block: Silver, context: Context, progress: Progress, references: Mapping[str, int]) -> str:
-    if is_reshaped(table, context.lake.open(context.lake.of(table))):
-        return "its columns changed"
+    if form := _changed_form(table, context):
+        return form
     if are_outdated(table, block, context, references):
         return "what its references say changed"
     if block.history and _history_lacks(table, context, progress.consumed):
         return "its history lacks changes"
     return ""
+
+
+def _changed_form(table: Table, context: Context) -> str:
+    """Say what of the table's form is not its contract's; empty where nothing is, or no commit tells its key."""
+    if is_reshaped(table, context.lake.open(context.lake.of(table))):
+        return "its columns changed"
+    note = newest_note(context.lake, context.lake.of(table))
+    return "its key changed" if note and note.result.key and note.result.key != [*table.key] else ""
 
 
 def _history_lacks(table: Table, context: Context, consumed: int) -> bool:

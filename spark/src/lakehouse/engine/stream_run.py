@@ -88,7 +88,9 @@ class StreamRun:
         self.lake = Lake(settings, catalog.pipeline.name)
         self.audit = Audit(settings.need_audit_url(), secrets_of(settings))
         self.attempt = 0
-        self.sum = Sum(TableResult(self.table.full_name, Layer.SILVER, "SUCCESS", contract_version=self.table.version))
+        table = self.table
+        began = TableResult(table.full_name, Layer.SILVER, "SUCCESS", contract_version=table.version, key=[*table.key])
+        self.sum = Sum(began)
         # Whether events that are in Bronze wait for Silver; those of an earlier run may.
         self.waiting = True
         # Who holds the table, where that is what events wait for.

@@ -11,6 +11,9 @@ from lakehouse.audit.result import TableResult
 from lakehouse.errors import StateError
 from lakehouse.lake.tables import Lake, reading
 
+# Commits. Maintenance, and what others do to a table, make a few between two runs.
+_LOOKED_BACK = 100
+
 
 @dataclass(frozen=True)
 class Note:
@@ -42,6 +45,18 @@ def last_note(lake: Lake, uri: str) -> Note | None:
         commit = table.history(1)[0]
     told = _told(commit.get("userMetadata"))
     return None if told is None else _note(table.version(), commit, *told)
+
+
+def newest_note(lake: Lake, uri: str) -> Note | None:
+    """Return the note of a table's newest commit that has one; None where none of the last 100 has."""
+    newest = last_note(lake, uri)
+    table = None if newest else lake.open(uri)
+    if table is None:
+        return newest
+    with reading(uri):
+        commits = table.history(_LOOKED_BACK)
+    notes = ((commit, _told(commit.get("userMetadata"))) for commit in commits)
+    return next((_note(int(commit["version"]), commit, *told) for commit, told in notes if told), None)
 
 
 def _told(text: str | None) -> tuple[dict[str, Any], TableResult] | None:
