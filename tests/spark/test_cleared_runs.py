@@ -131,7 +131,7 @@ def test_a_cleared_replay_releases_what_passes_since(held, build, small, fresh):
 
 
 @BOTH_ROADS
-@pytest.mark.parametrize("where", ["engine.quarantine.release", "audit.log.Audit.table_finished"])
+@pytest.mark.parametrize("where", ["engine.silver_large.release", "audit.log.Audit.table_finished"])
 def test_a_replay_whose_attempt_died_after_a_commit_takes_each_row_once(held, build, monkeypatch, small, where):
     lake, run_id = held(small), f"{where}-{small}"
     lake.write("silver.thing", things(build, -1), "1.1.0")
@@ -208,7 +208,7 @@ def test_held_rows_come_once_though_the_attempt_died_before_it_released_them(orp
     if fresh:
         bring_items(lake, 5)
     lake.ok("silver", tables=["orders"])
-    where = "engine.silver_small.release" if small else "engine.quarantine.release"
+    where = "engine.silver_small.release" if small else "engine.silver_large.release"
     crash(monkeypatch, lake, where, "silver", tables=["items"], attempt=(run_id, 1))
     assert statuses(lake, "items")[0] == ("i1", "quarantined")
     lake.ok("silver", attempt=(run_id, 2))

@@ -1,4 +1,4 @@
-"""What a deleted key leaves behind: older rows that come later stay away, and its rejected rows are closed."""
+"""What a deleted key leaves behind: older rows that come later stay away."""
 
 from __future__ import annotations
 
@@ -11,14 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.changes.decide import DELETE
-from lakehouse.changes.write import Commit
-from lakehouse.engine import delta
-from lakehouse.engine.context import Context
 from lakehouse.engine.delta import ACTION
-from lakehouse.engine.quarantine import HELD, key_of
 from lakehouse.engine.window import micros
-
-CLOSED = "deleted"
 
 
 def newest_delete(bronze: DeltaTable, watermark: str) -> int | None:
@@ -51,16 +45,3 @@ def without_outlived(
     joined = classified.join(F.broadcast(newest), list(key), "left")
     action = F.when(outlived, "stale").otherwise(F.col(ACTION))
     return joined.withColumn(ACTION, action).select(*classified.columns)
-
-
-def close_held(context: Context, uri: str, judged: DataFrame, key: Sequence[str], commit: Commit) -> None:
-    """Mark what a quarantine holds of keys that were deleted since: it is neither looked for nor replayed again."""
-    gone = judged.where(F.col("_op") == DELETE).select(key_of(key).alias("key"), "_ingested_at")
-    gone = gone.groupBy("key").agg(F.max("_ingested_at").alias("_gone"))
-    held = delta.read(context.spark, uri).where(F.col("status") == HELD).join(F.broadcast(gone), "key")
-    now = {"status": F.lit(CLOSED), "last_seen": F.lit(context.started), "run_id": F.lit(context.run_id)}
-    closed = held.where(F.col("origin.ingested_at") <= F.col("_gone")).drop("_gone")
-    settled = delta.settle(closed.withColumns({**now, ACTION: F.lit("update")}), context.settings.small_batch_rows)
-    if not settled.frame.isEmpty():
-        delta.merge_actions(context.spark, uri, settled, ["fingerprint"], commit)
-    settled.release()

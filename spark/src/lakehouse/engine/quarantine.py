@@ -10,11 +10,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.types import StringType, StructField, StructType
 
-from lakehouse.changes.write import Commit
 from lakehouse.engine import delta
 from lakehouse.engine.bronze_rows import UPSERT
-from lakehouse.engine.context import Context
-from lakehouse.engine.delta import ACTION
 from lakehouse.engine.judge import OK, Judgement, reasons
 from lakehouse.engine.shape import FINGERPRINT, RAW
 from lakehouse.engine.text_rows import as_source_has_them
@@ -24,7 +21,8 @@ from lakehouse.specs.model import RESCUED
 from lakehouse.streaming.events import STREAMED
 from lakehouse.streaming.rows import IDENTITY
 
-HELD, RELEASED = "quarantined", "released"
+# What is held is looked for again and replayed; what was released, or whose key was deleted since, is not.
+HELD, RELEASED, CLOSED = "quarantined", "released", "deleted"
 # Spark's own formats cut microseconds and leave out NULLs.
 _JSON = {
     "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
@@ -78,23 +76,6 @@ def rejection(
     }
 
 
-def rejected_rows(judged: DataFrame, rules: Sequence[Judgement], key: Sequence[str], occasion: Occasion) -> DataFrame:
-    """Return judged rows that failed, in the shape of the quarantine table, one row a payload."""
-    columns = rejection(judged.columns, rules, key, occasion)
-    rows = judged.where("NOT _ok").select(*[column.alias(name) for name, column in columns.items()])
-    return rows.dropDuplicates(["fingerprint"])
-
-
-def keep(spark: SparkSession, uri: str, rows: DataFrame, commit: Commit, small: int) -> None:
-    """Add rejected rows to a quarantine; one that is there already only gets its newest sight and reasons."""
-    held = delta.read(spark, uri).select("fingerprint", F.col("first_seen").alias("_first"))
-    rows = rows.join(held, "fingerprint", "left")
-    action = F.when(F.col("_first").isNull(), "insert").otherwise("update")
-    first = F.coalesce("_first", "first_seen")
-    actions = rows.withColumn(ACTION, action).withColumn("first_seen", first).drop("_first")
-    delta.merge_actions(spark, uri, delta.settle(actions, small), ["fingerprint"], commit)
-
-
 def held_rows(spark: SparkSession, uri: str, bronze: StructType, block: Silver) -> DataFrame:
     """Return what is held, in the shape of Bronze rows with their `_fingerprint`, to be judged again.
 
@@ -138,14 +119,3 @@ def passed_among(judged: DataFrame, held: DataFrame, key: Sequence[str], fingerp
     return passed.join(F.broadcast(keys), key_of(key) == F.col("_held"), "left_semi").select(
         fingerprint.alias("fingerprint")
     )
-
-
-def release(spark: SparkSession, uri: str, passed: DataFrame, context: Context, commit: Commit) -> None:
-    """Mark held rows with these fingerprints as released; called after the commit that took them in."""
-    held = delta.read(spark, uri).where(F.col("status") == HELD)
-    rows = held.join(F.broadcast(passed.distinct()), "fingerprint", "left_semi")
-    now = {"status": F.lit(RELEASED), "last_seen": F.lit(context.started), "run_id": F.lit(context.run_id)}
-    released = delta.settle(rows.withColumns({**now, ACTION: F.lit("update")}), context.settings.small_batch_rows)
-    if not released.frame.isEmpty():
-        delta.merge_actions(spark, uri, released, ["fingerprint"], commit)
-    released.release()

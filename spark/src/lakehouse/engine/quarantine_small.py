@@ -13,9 +13,8 @@ from lakehouse.changes.files import FILE, ROW, Snapshot
 from lakehouse.changes.query import numbered, query
 from lakehouse.changes.write import Change, Commit, commit_change
 from lakehouse.engine.context import Context
-from lakehouse.engine.deletes import CLOSED
 from lakehouse.engine.progress import Progress
-from lakehouse.engine.quarantine import HELD, RELEASED, held_rows
+from lakehouse.engine.quarantine import CLOSED, HELD, RELEASED, held_rows
 from lakehouse.engine.shape import FINGERPRINT
 from lakehouse.engine.window import micros
 from lakehouse.errors import StateError
@@ -30,9 +29,7 @@ def keep_rejects(table: Table, context: Context, rejects: pa.Table, result: Tabl
         "SELECT min(n) AS n FROM f GROUP BY fingerprint ORDER BY n", f=numbered(rejects, ["fingerprint"], "n")
     ).column("n")
     rejects = rejects.take(numbers)
-    # Rows are told apart by their fingerprint. By its number a second judgement, by a corrected contract, would be
-    # taken for a repeat of the first.
-    commit = context.commit(f"quarantine:{table.name}:{context.run_id}", micros(context.started), result)
+    commit = commit_of_rejects(table, context, result)
     held = context.snapshot(uri) or _new_quarantine(context, uri, rejects.schema)
     seen = held.read(among={"fingerprint": rejects.column("fingerprint").unique()})
     pairs = query(
@@ -44,6 +41,15 @@ def keep_rejects(table: Table, context: Context, rejects: pa.Table, result: Tabl
     before = seen.take(known.column("s"))
     again = _with(rejects.take(known.column("n")), {"first_seen": before.column("first_seen")})
     commit_change(held, Change(fresh, again, before, held.none()), commit)
+
+
+def commit_of_rejects(table: Table, context: Context, result: TableResult) -> Commit:
+    """Return the commit of one judgement's rejects.
+
+    Rows are told apart by their fingerprint. By its number a second judgement, by a corrected contract, would be taken
+    for a repeat of the first.
+    """
+    return context.commit(f"quarantine:{table.name}:{context.run_id}", micros(context.started), result)
 
 
 def _new_quarantine(context: Context, uri: str, schema: pa.Schema) -> Snapshot:
@@ -84,12 +90,18 @@ def with_held(rows: pa.Table, table: Table, block: Silver, context: Context, pro
 def release(table: Table, context: Context, fingerprints: pa.ChunkedArray, result: TableResult) -> None:
     """Mark held rows as released; called after the commit that took them in."""
     uri = context.lake.quarantine(table)
-    held = context.snapshot(uri) if len(fingerprints) else None
+    if len(fingerprints) and context.lake.open(uri) is not None:
+        mark(uri, fingerprints, RELEASED, context, context.aside(uri, f"release:{table.name}", result))
+
+
+def mark(uri: str, fingerprints: pa.ChunkedArray, status: str, context: Context, commit: Commit) -> None:
+    """Give those of these rows that are held another status; without any there is no commit."""
+    held = context.snapshot(uri)
     if held is None:
         return
     mine = held.read(among={"fingerprint": fingerprints.unique(), "status": pa.array([HELD])})
     if mine.num_rows:
-        _mark(held, mine, RELEASED, context, context.aside(uri, f"release:{table.name}", result))
+        _mark(held, mine, status, context, commit)
 
 
 def _mark(held: Snapshot, before: pa.Table, status: str, context: Context, commit: Commit) -> None:

@@ -15,16 +15,15 @@ from lakehouse.engine import delta, quarantine
 from lakehouse.engine.bronze_rows import UPSERT
 from lakehouse.engine.context import Context
 from lakehouse.engine.decide import decide
-from lakehouse.engine.deletes import close_held
 from lakehouse.engine.delta import ACTION
 from lakehouse.engine.drift import is_reshaped
 from lakehouse.engine.judge import OK, Counts, Judgement, count, judge, judgements
 from lakehouse.engine.latest import HASH, keep_latest, with_hash
 from lakehouse.engine.limit import need_within_limit, uncorrected
 from lakehouse.engine.progress import Progress, history_application
+from lakehouse.engine.quarantine_large import close_held, keep_rejects, release
 from lakehouse.engine.shape import FINGERPRINT, typed, with_parents, with_references
 from lakehouse.engine.text_rows import with_events
-from lakehouse.engine.window import micros
 from lakehouse.errors import LedgerUnbalanced
 from lakehouse.specs import Layer, Silver, Table
 
@@ -49,7 +48,7 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
     result = progress.result(table, counts.rules)
     if counts.rejected:
         with context.phase("quarantine"):
-            _quarantine(table, context, progress, judged, rules, result)
+            keep_rejects(table, context, judged, rules, counts.rejected, result)
 
     def left() -> Counts:
         return count(uncorrected(judged, table.key, block.latest_by), rules, table.key)
@@ -62,8 +61,8 @@ def run_large(table: Table, block: Silver, context: Context, progress: Progress)
     ledger.check(table.full_name)
     if context.options.replay or progress.held or progress.whole:
         _release(table, context, progress, judged, rules, result)
-    if counts.tombstones:
-        _close(table, context, judged, result)
+    if counts.tombstones and context.lake.open(context.lake.quarantine(table)) is not None:
+        close_held(table, context, judged, result)
     if settled is not None:
         settled.release()
     written = context.lake.state(progress.uri, f"silver:{table.name}")
@@ -109,25 +108,6 @@ def _batch(table: Table, block: Silver, context: Context, progress: Progress) ->
 
 def _silver_table(context: Context, name: str) -> DataFrame:
     return delta.read(context.spark, context.lake.uri(Layer.SILVER, name))
-
-
-def _quarantine(
-    table: Table,
-    context: Context,
-    progress: Progress,
-    judged: DataFrame,
-    rules: Sequence[Judgement],
-    result: TableResult,
-) -> None:
-    uri = context.lake.quarantine(table)
-    rows = quarantine.rejected_rows(judged, rules, table.key, _occasion(table, context))
-    # Rows are told apart by their fingerprint. By its number a second judgement, by a corrected contract, would be
-    # taken for a repeat of the first.
-    commit = context.commit(f"quarantine:{table.name}:{context.run_id}", micros(context.started), result)
-    if context.lake.open(uri) is None:
-        delta.append(rows, uri, commit)
-    else:
-        quarantine.keep(context.spark, uri, rows, commit, context.settings.small_batch_rows)
 
 
 def _write(
@@ -209,13 +189,6 @@ def _keep_history(table: Table, context: Context, progress: Progress, good: Data
     delta.append(rows, uri, commit)
 
 
-def _close(table: Table, context: Context, judged: DataFrame, result: TableResult) -> None:
-    uri = context.lake.quarantine(table)
-    if context.lake.open(uri) is not None:
-        commit = context.commit(f"closed:{table.name}:{context.run_id}", micros(context.started), result)
-        close_held(context, uri, judged, table.key, commit)
-
-
 def _release(
     table: Table,
     context: Context,
@@ -229,11 +202,7 @@ def _release(
         return
     passed = quarantine.passed_again(judged)
     if progress.whole:
-        fingerprint = quarantine.rejection(judged.columns, rules, table.key, _occasion(table, context))["fingerprint"]
+        occasion = quarantine.Occasion(table.version, context.run_id, context.started)
+        fingerprint = quarantine.rejection(judged.columns, rules, table.key, occasion)["fingerprint"]
         passed = quarantine.passed_among(judged, delta.read(context.spark, uri), table.key, fingerprint)
-    commit = context.aside(uri, f"release:{table.name}", result)
-    quarantine.release(context.spark, uri, passed, context, commit)
-
-
-def _occasion(table: Table, context: Context) -> quarantine.Occasion:
-    return quarantine.Occasion(table.version, context.run_id, context.started)
+    release(table, context, passed, result)
