@@ -70,7 +70,7 @@ test-engine:
 	@$(BIN)/pytest tests/spark --ignore=tests/spark/stream
 
 test-stack:
-	@$(BIN)/pytest -m "stack" >.run/$@.log 2>&1 || failed=$$?; cat .run/$@.log; exit $${failed:-0}
+	@$(BIN)/pytest -m "stack" tests/stack tests/compose >.run/$@.log 2>&1 || failed=$$?; cat .run/$@.log; exit $${failed:-0}
 
 test-rest:
 	@$(BIN)/pytest -m "not stack" --ignore-glob='tests/spark/test_*' >.run/$@.log 2>&1 || failed=$$?; cat .run/$@.log; exit $${failed:-0}

@@ -12,6 +12,7 @@ DAY = [datetime(2018, 5, day, tzinfo=UTC) for day in range(1, 10)]
 MAY = {"window_from": DAY[0], "window_to": DAY[1]}
 THINGS = "id string, amount int, at timestamp"
 BY_SPARK = pytest.param(0, marks=pytest.mark.daily)
+NEW_ROWS = pytest.param(True, marks=pytest.mark.daily)
 BOTH_ROADS = pytest.mark.parametrize("small", [2_000_000, BY_SPARK], ids=["driver", "spark"])
 
 
@@ -50,7 +51,9 @@ def ids(lake, layer):
 
 @pytest.mark.postgres
 @BOTH_ROADS
-@pytest.mark.parametrize("more", [["late"], ["late", "later"]], ids=["as many", "more"])
+@pytest.mark.parametrize(
+    "more", [["late"], pytest.param(["late", "later"], marks=pytest.mark.daily)], ids=["as many", "more"]
+)
 def test_a_cleared_window_brings_what_came_late(orders, ask, small, more):
     lake = orders(small)
     late(ask, "old")
@@ -116,7 +119,7 @@ def statuses(lake, table="thing"):
 
 
 @BOTH_ROADS
-@pytest.mark.parametrize("fresh", [False, True], ids=["nothing new", "new rows"])
+@pytest.mark.parametrize("fresh", [False, NEW_ROWS], ids=["nothing new", "new rows"])
 def test_a_cleared_replay_releases_what_passes_since(held, build, small, fresh):
     lake, run_id = held(small), f"replay-{small}-{fresh}"
     lake.write("silver.thing", things(build, -1), "1.1.0")
@@ -201,7 +204,7 @@ def test_a_cleared_run_takes_in_held_rows_whose_parents_have_come_since(orphans,
 
 
 @BOTH_ROADS
-@pytest.mark.parametrize("fresh", [False, True], ids=["nothing new", "new rows"])
+@pytest.mark.parametrize("fresh", [False, NEW_ROWS], ids=["nothing new", "new rows"])
 def test_held_rows_come_once_though_the_attempt_died_before_it_released_them(orphans, monkeypatch, small, fresh):
     lake, run_id = orphans(small), f"unreleased-{small}-{fresh}"
     bring_parents(lake, "o1", "o5")

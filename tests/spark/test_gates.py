@@ -164,7 +164,7 @@ def test_a_corrected_contract_brings_quarantined_rows_back_by_a_replay(house, bu
     assert (lake.versions()["silver/shop/thing"], silver(lake)) == (before, [("a", -2), ("b", 5)])
 
 
-@pytest.mark.parametrize("small", [2_000_000, 0])
+@pytest.mark.parametrize("small", [2_000_000, pytest.param(0, marks=pytest.mark.daily)])
 def test_rows_that_another_version_of_the_contract_has_judged_are_said_to_stay(house, build, capsys, small):
     lake = house({"silver.thing": thing(build)}, small_batch_rows=small)
     lake.bring("thing", SCHEMA, [("a", 1, T[0], "upsert")])

@@ -337,6 +337,7 @@ def published(settings: Settings) -> Manifest:
     return manifest
 
 
+@pytest.mark.daily
 def test_a_dry_run_says_what_would_come_and_maintenance_keeps_what_is_published(stack: Settings, api: Api) -> None:
     day = simulate(stack.connection_url("source"), changes=0.01, seed=3)
     before, readable = versions(stack), published(stack)

@@ -107,7 +107,7 @@ def test_a_store_that_takes_no_writes_ends_the_run_and_nothing_is_torn(drill, sh
     assert shop.table("bronze", direct) == {1: "um", 2: "dois", 3: "tres"}
 
 
-@pytest.mark.parametrize("fault", ["cut", "503"])
+@pytest.mark.parametrize("fault", [pytest.param("cut", marks=pytest.mark.daily), "503"])
 def test_a_store_that_takes_no_writes_of_sparks_ends_the_run(drill, shop, forwarder, direct, fault):
     writes = refuse_writes(forwarder, drill, fault)
     refused(shop, shop.run(*BRONZE, LAKEHOUSE_SMALL_BATCH_ROWS=SPARK))

@@ -59,6 +59,12 @@ def test_from_the_root_the_packages_win_over_the_folders_of_the_same_name():
     assert all("site-packages" in origin for origin in json.loads(done.stdout))
 
 
+def test_every_test_is_in_one_of_the_parts_that_run_side_by_side():
+    """`make test-stack` looks for its mark in two folders alone: to collect all the others takes seconds."""
+    marked = [path for path in (ROOT / "tests").rglob("test_*.py") if re.search(r"\bmark\.stack\b", path.read_text())]
+    assert {path.parent.name for path in marked} == {"stack", "compose"}
+
+
 def imports(module: Path) -> set[str]:
     """Top names of all imports of a module, also of those inside functions."""
     tree = ast.walk(ast.parse(module.read_text()))

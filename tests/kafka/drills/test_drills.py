@@ -25,6 +25,11 @@ POINTS = {
     "compacted files written, no log entry": ("lakehouse.changes.compact", "create_entry", "before", "1"),
     "a compaction has its commit": ("lakehouse.changes.compact", "create_entry", "after", "1"),
 }
+# Between two commits of a micro-batch.
+AT_COMMITS = pytest.param(
+    ["events in Bronze", "Silver written, no log entry", "Silver has its commit", "a compaction has its commit"],
+    id="between commits",
+)
 
 
 def need_every_event_once(drill, lines=None) -> None:
@@ -49,9 +54,10 @@ def need_every_event_once(drill, lines=None) -> None:
     drill.ends(drill.start("stream", "reconcile", "sent"))
 
 
-def test_a_consumer_killed_at_any_point_of_a_micro_batch(drill):
+@pytest.mark.parametrize("points", [AT_COMMITS, pytest.param([*POINTS], marks=pytest.mark.daily, id="all")])
+def test_a_consumer_killed_at_any_point_of_a_micro_batch(drill, points):
     producer = drill.produce(rate=100)
-    for name in POINTS:
+    for name in points:
         be_killed(drill, name)
     drill.stop(producer)
     drill.ends(drill.consume())
@@ -115,6 +121,7 @@ def test_a_broker_killed_twice_while_events_flow(drill, broker):
     need_every_event_once(drill, drill.count.with_unanswered(drill.lines(), broker.messages(drill.topic)))
 
 
+@pytest.mark.daily
 def test_a_jvm_that_is_killed_is_told_and_another_try_goes_on(drill):
     producer = drill.produce(rate=500)
     consumer = drill.consume("--continuous", "--run-id", "without-jvm")
@@ -129,6 +136,7 @@ def test_a_jvm_that_is_killed_is_told_and_another_try_goes_on(drill):
     need_every_event_once(drill)
 
 
+@pytest.mark.daily
 def test_a_second_consumer_is_refused_and_the_first_one_stops_when_it_is_told(drill):
     producer = drill.produce(rate=500)
     first = drill.consume("--continuous", "--run-id", "the-first")

@@ -35,6 +35,8 @@ from lakehouse.streaming.reconcile import reconcile
 from lakehouse.streaming.reset import reset
 from lakehouse.streaming.topics import Topic
 
+BOTH_ROADS = pytest.mark.parametrize("small_batch_rows", [2_000_000, pytest.param(0, marks=pytest.mark.daily)])
+
 
 def ledger(outcome) -> dict[str, int]:
     """What is not zero of a run's ledger."""
@@ -165,7 +167,7 @@ def test_a_tombstone_deletes_and_what_is_older_stays_away(shop, say):
     assert shop.silver("review_id, review_score") == [("r0", 3), ("r1", 2), ("r2", 5)]
 
 
-@pytest.mark.parametrize("small_batch_rows", [2_000_000, 0])
+@BOTH_ROADS
 def test_a_row_of_the_source_that_is_older_than_a_tombstone_stays_away(shop, say, small_batch_rows):
     shop.send((b"o3", None, [("review_id", b"r3")]))
     shop.take()
@@ -627,7 +629,7 @@ def test_a_corrected_contract_takes_held_events_in(shop, say, build, request):
     assert [row[0] for row in shop.quarantine("status")] == ["released"]
 
 
-@pytest.mark.parametrize("small_batch_rows", [2_000_000, 0])
+@BOTH_ROADS
 def test_an_event_whose_parent_came_later_keeps_its_unknown_fields(shop, say, small_batch_rows):
     shop.send(say(200, channel="app"), say(201))
     shop.take()
