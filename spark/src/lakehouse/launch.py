@@ -61,6 +61,8 @@ def spark_conf(settings: Settings, spark: Spark) -> dict[str, str]:
         "spark.databricks.delta.properties.defaults.enableExpiredLogCleanup": "false",
         "spark.delta.logStore.s3a.impl": LOG_STORE,
         "spark.sql.parquet.compression.codec": "zstd",
+        # Spark's own choice, INT96, has no statistics, and other readers misread it before 1677 and after 2262.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
         **(_s3(settings) if settings.lake.startswith("s3a://") else {}),
         **(_cluster(settings) if settings.spark_master.startswith("spark://") else {}),
