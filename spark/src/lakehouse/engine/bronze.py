@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -37,7 +38,7 @@ from lakehouse.source.connect import reading
 from lakehouse.source.describe import Column, columns
 from lakehouse.source.horizon import Horizon
 from lakehouse.source.stamps import stamp_of
-from lakehouse.source.window import WindowCount, count_rows, count_window, holds_outside
+from lakehouse.source.window import WindowCount, count_rows, count_window, holds_outside, unmoved
 from lakehouse.specs import Layer, Silver, Table
 
 log = get_logger(__name__)
@@ -114,7 +115,8 @@ def run_bronze(table: Table, block: Silver, context: Context, horizon: Horizon) 
             log.debug("Spark reads the window", table=name, why=str(why))
         else:
             return replace(result.with_ledger(ledger), version_written=version, phases=dict(context.phases))
-        ledger = _write(table, plan, context, result)
+        with unmoved(_url(context), block.source) if len(_parts(plan)) > 1 else nullcontext():
+            ledger = _write(table, plan, context, result)
     state = context.lake.state(plan.uri, plan.application)
     if state and plan.state and state.version == plan.state.version:
         told = note or "all of it is held already"
@@ -139,7 +141,7 @@ def make_plan(table: Table, block: Silver, context: Context, horizon: Horizon) -
     state = context.state(uri, application)
     previous = horizon_of(state, uri)
     window = choose_window(block, context.options, previous, horizon.reach(previous))
-    url = context.settings.connection_url(context.catalog.pipeline.connection)
+    url = _url(context)
     found = columns(url, *block.source.split("."))
     need_contract_columns(table, block, found)
     need_comparable_keys(table, block, found)
@@ -223,13 +225,20 @@ def _allow_widening(context: Context, uri: str) -> None:
 
 
 def _window_rows(plan: Plan, context: Context) -> DataFrame:
-    url = context.settings.connection_url(context.catalog.pipeline.connection)
-    block, count = plan.block, plan.count
+    url, block = _url(context), plan.block
     inside = window_predicate(block.watermark, plan.low, plan.high, without_watermark=bool(plan.unstamped))
-    parts = min(8, -(-count.rows // block.rows_per_partition))
-    predicates = [f"{inside} AND {pages}" for pages in page_ranges(count.pages, parts)]
+    predicates = [f"{inside} AND {pages}" for pages in _parts(plan)]
     select = select_rows(block.source, plan.columns, _listed(plan, context, url, inside))
     return with_operation(read_rows(context.spark, url, select, predicates, block.fetch_size), block)
+
+
+def _parts(plan: Plan) -> list[str]:
+    """Return predicates that share the table's pages among the connections that read it side by side."""
+    return page_ranges(plan.count.pages, min(8, -(-plan.count.rows // plan.block.rows_per_partition)))
+
+
+def _url(context: Context) -> str:
+    return context.settings.connection_url(context.catalog.pipeline.connection)
 
 
 def _listed(plan: Plan, context: Context, url: str, inside: str) -> str:

@@ -26,7 +26,8 @@ _REFUSALS = {
     "server does not support SSL": "leave out sslmode from the URL, or switch SSL on in the server.",
 }
 _PREAMBLE = re.compile(r"^connection to server .*? failed: (FATAL:\s*)?")
-_PASSING_CLASSES = ("08", "53", "57", "58", "40")  # connection, resources, operator, system, rollback (deadlock)
+# Connection, resources, operator, system, rollback (deadlock), a lock that was not had in time.
+_PASSING_CLASSES = ("08", "53", "57", "58", "40", "55P03")
 _REMEDIES = {
     errorcodes.INSUFFICIENT_PRIVILEGE: "GRANT the right to the user of the connection.",
     errorcodes.READ_ONLY_SQL_TRANSACTION: "use the address of the primary server.",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
+
+from lakehouse.source.connect import transaction
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -25,6 +28,20 @@ class WindowCount:
     without_watermark: int
     held: int
     pages: int
+
+
+@contextmanager
+def unmoved(url: str, table: str) -> Iterator[None]:
+    """Keep a table's rows on their pages until the block ends, for who reads them page by page.
+
+    The lock is a SELECT's: VACUUM FULL, CLUSTER, TRUNCATE and ALTER TABLE wait for it, writers and VACUUM do not.
+    Raises `SourceUnavailable` where such a one is at work for longer than five minutes.
+    """
+    with transaction(url, readonly=True) as connection, connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '300s'; SET LOCAL idle_in_transaction_session_timeout = 0")
+        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE")
+        cursor.execute(lock.format(sql.Identifier(*table.split("."))))
+        yield
 
 
 def count_rows(connection: extensions.connection, table: str) -> int:
