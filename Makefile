@@ -58,14 +58,14 @@ doctor: $(PACKAGE) ## look for what would keep the platform from running
 	@$(BIN)/lakehouse doctor
 
 .PHONY: test
-test: install lint ## all tests, in three parts side by side
+test: install ## lint and all tests, in four parts side by side
 	@$(MAKE) datacontract || echo "Without datacontract-cli its test is skipped." >&2
 	@$(MAKE) browser || echo "Without playwright-core nobody looks at the pages." >&2
 	@mkdir -p .run
-	@$(MAKE) --jobs=3 --keep-going test-engine test-stack test-rest
+	@$(MAKE) --jobs=5 --keep-going lint test-engine test-stack test-rest test-unit
 
 # The engine's are seen as they go; what the others print comes whole, when they have ended.
-.PHONY: test-engine test-stack test-rest
+.PHONY: test-engine test-stack test-rest test-unit
 test-engine:
 	@$(BIN)/pytest tests/spark --ignore=tests/spark/stream
 
@@ -73,7 +73,10 @@ test-stack:
 	@$(BIN)/pytest -m "stack" tests/stack tests/compose >.run/$@.log 2>&1 || failed=$$?; cat .run/$@.log; exit $${failed:-0}
 
 test-rest:
-	@$(BIN)/pytest -m "not stack" --ignore-glob='tests/spark/test_*' >.run/$@.log 2>&1 || failed=$$?; cat .run/$@.log; exit $${failed:-0}
+	@$(BIN)/pytest -m "not stack" --ignore-glob='tests/spark/test_*' --ignore=tests/unit >.run/$@.log 2>&1 || failed=$$?; cat .run/$@.log; exit $${failed:-0}
+
+test-unit:
+	@$(BIN)/pytest tests/unit >.run/$@.log 2>&1 || failed=$$?; cat .run/$@.log; exit $${failed:-0}
 
 .PHONY: test-fast
 test-fast: install ## the tests that need no JVM and no server

@@ -104,7 +104,7 @@ def test_a_load_a_quiet_run_and_a_day_agree_with_the_oracle_though_they_are_kill
 ) -> None:
     expected = oracle.connect()
     oracle.take(expected, platform.source)
-    kill_in_every_layer(platform)
+    kill_in(platform, "bronze", "silver", "gold")
     first = platform.run()
     agree(platform, expected)
     before = platform.versions()
@@ -114,7 +114,7 @@ def test_a_load_a_quiet_run_and_a_day_agree_with_the_oracle_though_they_are_kill
     assert quiet["publication"]["number"] == first["publication"]["number"]
     simulate(platform.source, changes=0.05, seed=7)
     oracle.take(expected, platform.source)
-    kill_in_every_layer(platform)
+    kill_in(platform, "silver", "gold")
     day = platform.run()
     assert day["publication"]["number"] == first["publication"]["number"] + 1
     agree(platform, expected)
@@ -125,9 +125,10 @@ def test_a_load_a_quiet_run_and_a_day_agree_with_the_oracle_though_they_are_kill
     assert platform.ask("SELECT count(*) FROM audit.runs WHERE status = 'RUNNING'") == [(0,)]
 
 
-def kill_in_every_layer(platform: Platform) -> None:
+def kill_in(platform: Platform, *layers: str) -> None:
     """Kill runs as soon as one table of a layer has a new version: each leaves another kind of half-done run behind."""
-    for layer, name in (("bronze", "orders"), ("silver", "orders"), ("gold", "fact_orders")):
+    for layer in layers:
+        name = "fact_orders" if layer == "gold" else "orders"
         log = platform.state / "lake" / layer / "olist" / name / "_delta_log"
         before = set(log.glob("*.json"))
         process = platform.command()

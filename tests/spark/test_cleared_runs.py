@@ -12,6 +12,7 @@ DAY = [datetime(2018, 5, day, tzinfo=UTC) for day in range(1, 10)]
 MAY = {"window_from": DAY[0], "window_to": DAY[1]}
 THINGS = "id string, amount int, at timestamp"
 BY_SPARK = pytest.param(0, marks=pytest.mark.daily)
+AFTER_SILVER = pytest.param("engine.silver_large.release", marks=pytest.mark.daily)
 NEW_ROWS = pytest.param(True, marks=pytest.mark.daily)
 BOTH_ROADS = pytest.mark.parametrize("small", [2_000_000, BY_SPARK], ids=["driver", "spark"])
 
@@ -134,7 +135,7 @@ def test_a_cleared_replay_releases_what_passes_since(held, build, small, fresh):
 
 
 @BOTH_ROADS
-@pytest.mark.parametrize("where", ["engine.silver_large.release", "audit.log.Audit.table_finished"])
+@pytest.mark.parametrize("where", [AFTER_SILVER, "audit.log.Audit.table_finished"])
 def test_a_replay_whose_attempt_died_after_a_commit_takes_each_row_once(held, build, monkeypatch, small, where):
     lake, run_id = held(small), f"{where}-{small}"
     lake.write("silver.thing", things(build, -1), "1.1.0")

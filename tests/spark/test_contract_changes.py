@@ -188,7 +188,7 @@ def dim_rows(shop):
     return shop.rows("gold", "dim_thing", "id, n, is_current", "id NULLS FIRST, valid_from")[1:]
 
 
-@pytest.mark.parametrize("runs_before", [0, 3])
+@pytest.mark.parametrize("runs_before", [pytest.param(0, marks=pytest.mark.daily), 3])
 @BY_DRIVER
 def test_a_silver_table_that_was_made_anew_is_read_whole(shop, runs_before):
     for minute in range(3, 3 + runs_before):

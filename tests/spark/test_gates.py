@@ -221,7 +221,7 @@ def test_sql_that_multiplies_rows_is_stopped_before_readers_see_it(house, build)
 TWICE = "CROSS JOIN (SELECT 1 AS n UNION ALL SELECT 2 AS n) AS twice"
 
 
-@pytest.mark.parametrize("small", [0, 20000])
+@pytest.mark.parametrize("small", [pytest.param(0, marks=pytest.mark.daily), 20000])
 def test_sql_that_multiplies_rows_is_stopped_where_the_contract_gets_a_column_too(house, build, small):
     gold = total(build, "SELECT id, amount FROM thing")
     lake = house({"silver.thing": thing(build), "gold.total": gold}, small_batch_rows=small)
@@ -237,7 +237,7 @@ def test_sql_that_multiplies_rows_is_stopped_where_the_contract_gets_a_column_to
     assert (published(lake), lake.versions()["gold/shop/total"]) == (seen, before)
 
 
-@pytest.mark.parametrize("small", [0, 20000])
+@pytest.mark.parametrize("small", [pytest.param(0, marks=pytest.mark.daily), 20000])
 def test_a_second_row_of_a_key_is_refused_though_the_first_is_as_it_was(house, build, small):
     gold = total(build, "SELECT id, amount FROM thing")
     lake = house({"silver.thing": thing(build), "gold.total": gold}, small_batch_rows=small)
